@@ -1,1 +1,7 @@
-//! contracts
+//! What services say to each other and to the world: wire types only. Rules live in the services.
+
+pub mod codes;
+pub mod customer;
+pub mod deposit;
+pub mod problem;
+pub mod topics;

@@ -1,0 +1,76 @@
+//! Calls and events of the customer service.
+
+use jangbu_kernel::date::BusinessDate;
+use jangbu_kernel::id::CustomerId;
+use serde::{Deserialize, Serialize};
+
+/// Person or corporation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A natural person.
+    Person,
+    /// A legal person.
+    Corporation,
+}
+
+/// `POST /customer/v1/customers`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Register {
+    /// Full name.
+    pub name: String,
+    /// Date of birth, or of founding.
+    pub birth_date: BusinessDate,
+    /// Person or corporation.
+    pub kind: Kind,
+}
+
+/// A customer as shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Customer {
+    /// Id.
+    pub id: CustomerId,
+    /// Full name.
+    pub name: String,
+    /// Date of birth, or of founding.
+    pub birth_date: BusinessDate,
+    /// Person or corporation.
+    pub kind: Kind,
+    /// `active`, or `restricted` when any mark is set.
+    pub status: String,
+    /// `verified` or `expired`.
+    pub kyc: String,
+    /// Marks that are set.
+    pub marks: Vec<String>,
+}
+
+/// `PUT …/marks/{mark}`, here and on accounts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetMark {
+    /// Set or cleared.
+    pub on: bool,
+    /// Why; kept.
+    pub reason: String,
+}
+
+/// Event: a customer's standing changed (or began).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandingChangedV1 {
+    /// Who.
+    pub customer: CustomerId,
+    /// Grows by one with each change.
+    pub version: i64,
+    /// Person or corporation.
+    pub kind: Kind,
+    /// Date of birth, or of founding.
+    pub birth_date: BusinessDate,
+    /// Marks that are set.
+    pub marks: Vec<String>,
+}
+
+impl StandingChangedV1 {
+    /// Its type in the log.
+    pub const TYPE: &'static str = "standing_changed.v1";
+}
