@@ -1,1 +1,15 @@
-//! platform
+//! What every service stands on: the unit of work, the event log with its outbox and inbox, calls between
+//! services, limits, credentials, telemetry, and the embedded engines behind them.
+//!
+//! This crate knows no service. It never decides anything about money; it promises that what a flow wrote is
+//! there once or not at all, and that nobody is answered before it is.
+
+pub mod clock;
+pub mod consumer;
+pub mod db;
+pub mod dice;
+pub mod log;
+pub mod migrate;
+pub mod relay;
+pub mod service;
+mod sqlite;

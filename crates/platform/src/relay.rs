@@ -1,0 +1,96 @@
+//! Moves events from a service's outbox to the log, in order, at least once.
+//!
+//! It takes what is unsent, never "ids greater than the last": on engines with several writers a smaller id can
+//! become visible after a greater one. A crash between append and delete sends an event twice; inboxes know.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jangbu_kernel::id::EventId;
+
+use crate::db::{Db, Event, Fault, Value};
+use crate::log::Log;
+use crate::service::Stop;
+
+/// Events moved by one round.
+const EVENTS_PER_ROUND_MAX: u32 = 2_000;
+/// How long a relay sleeps when nothing wakes it, in milliseconds.
+const IDLE_MS_MAX: u64 = 200;
+
+/// Where events wait to leave. The outbox is one; a service whose rows are themselves the message has its own.
+pub trait Outgoing: Send + Sync {
+    /// The next unsent events in order, and a mark for [`Outgoing::sent`].
+    fn unsent(&self, limit: u32) -> futures_util::future::BoxFuture<'_, Result<Vec<Event>, Fault>>;
+    /// Marks as sent what `unsent` gave.
+    fn sent<'a>(&'a self, events: &'a [Event]) -> futures_util::future::BoxFuture<'a, Result<(), Fault>>;
+}
+
+/// The outbox table of a service.
+#[derive(Debug)]
+pub struct Outbox(pub Db);
+
+impl Outgoing for Outbox {
+    fn unsent(&self, limit: u32) -> futures_util::future::BoxFuture<'_, Result<Vec<Event>, Fault>> {
+        Box::pin(async move {
+            let mut tx = self.0.read("relay.unsent").await?;
+            let sql = "SELECT id, topic, event_key, event_type, payload FROM outbox ORDER BY id LIMIT ?";
+            let rows = tx.query(sql, &[limit.into()]).await?;
+            let event = |r: &crate::db::Row| Event {
+                id: EventId::from_bytes(r.id(0)),
+                topic: r.text(1).to_owned(),
+                key: r.text(2).to_owned(),
+                event_type: r.text(3).to_owned(),
+                payload: r.text(4).to_owned(),
+            };
+            Ok(rows.iter().map(event).collect())
+        })
+    }
+
+    fn sent<'a>(&'a self, events: &'a [Event]) -> futures_util::future::BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(async move {
+            let mut tx = self.0.begin("relay.sent").await?;
+            for event in events {
+                let id = event.id.to_bytes();
+                tx.execute("DELETE FROM outbox WHERE id = ?", &[Value::Bytes(&id)]).await?;
+            }
+            tx.commit().await
+        })
+    }
+}
+
+/// Sends one round; how many events left.
+///
+/// # Errors
+/// The database or the log failed; the round is repeated later.
+pub async fn round(outgoing: &dyn Outgoing, log: &Log) -> Result<usize, Fault> {
+    let events = outgoing.unsent(EVENTS_PER_ROUND_MAX).await?;
+    if !events.is_empty() {
+        log.append(&events).await?;
+        outgoing.sent(&events).await?;
+    }
+    Ok(events.len())
+}
+
+/// Runs until `stop`, woken by commits that emitted.
+pub async fn run(service: String, outgoing: Arc<dyn Outgoing>, wake: Arc<tokio::sync::Notify>, log: Log, stop: Stop) {
+    loop {
+        match round(outgoing.as_ref(), &log).await {
+            Ok(0) if stop.is_stopping() => return,
+            Ok(0) => {
+                tokio::select! {
+                    () = wake.notified() => {}
+                    () = stop.wait() => {}
+                    () = tokio::time::sleep(Duration::from_millis(IDLE_MS_MAX)) => {}
+                }
+            }
+            Ok(_) => {}
+            Err(e) => {
+                tracing::warn!(service, error = %e, "the relay could not send; trying again");
+                if stop.is_stopping() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(IDLE_MS_MAX)).await;
+            }
+        }
+    }
+}

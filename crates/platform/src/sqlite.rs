@@ -1,0 +1,389 @@
+//! The embedded engine: SQLite, one file, one writer at a time, and a flush shared among the flows that meet.
+//!
+//! A flow takes the writer's turn, works in a savepoint of the open group, and releases it on commit. The one
+//! who finds nobody waiting hands the group to the flusher thread, which commits it with one flush and wakes
+//! all who took part. So a lone flow pays one flush and a crowd shares one; nobody waits to fill a group.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
+
+use futures_util::future::BoxFuture;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, ToSql};
+use tokio::sync::{OwnedMutexGuard, oneshot};
+
+use crate::db::{Cell, Engine, Fault, Inserted, Row, Unit, Value};
+
+/// Flows that share one flush at most.
+const FLOWS_PER_FLUSH_MAX: usize = 512;
+/// Flows that may wait for the writer's turn; more are told "busy".
+const FLOWS_WAITING_MAX: usize = 16_384;
+/// Prepared statements kept per connection.
+const STATEMENTS_CACHED_MAX: usize = 256;
+/// Read connections kept open for the next reader.
+const READERS_IDLE_MAX: usize = 8;
+/// Pages of the journal after which it is moved into the file.
+const CHECKPOINT_PAGES: u32 = 16_384;
+/// Page cache of the writer, in KiB.
+const WRITER_CACHE_KIB: u32 = 65_536;
+
+type Done = oneshot::Sender<Result<(), Fault>>;
+
+struct Writer {
+    conn: Connection,
+    open: bool,
+    waiters: Vec<Done>,
+}
+
+/// What the flusher is given: a group to flush, or a look whether one was left behind.
+enum Flush {
+    Group(OwnedMutexGuard<Writer>),
+    Look,
+}
+
+struct Shared {
+    turn: Arc<tokio::sync::Mutex<Writer>>,
+    waiting: AtomicUsize,
+    flusher: mpsc::Sender<Flush>,
+    readers: Mutex<Vec<Connection>>,
+    path: PathBuf,
+}
+
+/// An open database file.
+pub(crate) struct Embedded(Arc<Shared>);
+
+fn fault(doing: &str, e: &rusqlite::Error) -> Fault {
+    match e.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            Fault::Busy(format!("another process holds the database ({e})"))
+        }
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Fault::Damaged(format!("{doing}: {e}")),
+        _ => Fault::Storage { doing: doing.to_owned(), why: e.to_string() },
+    }
+}
+
+impl Embedded {
+    /// Opens the file with a journal that is flushed at every commit.
+    pub(crate) fn open(path: &Path) -> Result<Embedded, Fault> {
+        let doing = format!("opening {}", path.display());
+        let conn = Connection::open(path).map_err(|e| fault(&doing, &e))?;
+        conn.set_prepared_statement_cache_capacity(STATEMENTS_CACHED_MAX);
+        conn.execute_batch(&format!(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+             PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; PRAGMA cache_size = -{WRITER_CACHE_KIB};
+             PRAGMA temp_store = MEMORY; PRAGMA busy_timeout = 2000;"
+        ))
+        .map_err(|e| fault(&doing, &e))?;
+        let (flusher, inbox) = mpsc::channel();
+        let writer = Writer { conn, open: false, waiters: Vec::new() };
+        let shared = Arc::new(Shared {
+            turn: Arc::new(tokio::sync::Mutex::new(writer)),
+            waiting: AtomicUsize::new(0),
+            flusher,
+            readers: Mutex::new(Vec::new()),
+            path: path.to_owned(),
+        });
+        let weak = Arc::downgrade(&shared);
+        std::thread::Builder::new()
+            .name("flusher".into())
+            .spawn(move || run_flusher(&inbox, &weak))
+            .map_err(|e| Fault::Storage { doing, why: e.to_string() })?;
+        Ok(Embedded(shared))
+    }
+}
+
+/// Ends when the database is dropped, since the sender goes with it.
+fn run_flusher(inbox: &mpsc::Receiver<Flush>, shared: &Weak<Shared>) {
+    while let Ok(flush) = inbox.recv() {
+        match flush {
+            Flush::Group(mut writer) => flush_group(&mut writer),
+            Flush::Look => {
+                let Some(shared) = shared.upgrade() else { return };
+                // Whoever holds the turn will end the group himself.
+                if let Ok(mut writer) = Arc::clone(&shared.turn).try_lock_owned() {
+                    flush_group(&mut writer);
+                }
+            }
+        }
+    }
+}
+
+fn flush_group(writer: &mut Writer) {
+    if !writer.open {
+        return;
+    }
+    writer.open = false;
+    let done = writer.conn.execute_batch("COMMIT").map_err(|e| fault("flushing", &e));
+    if done.is_err() && !writer.conn.is_autocommit() {
+        let _ = writer.conn.execute_batch("ROLLBACK"); // the fault is told; there is nothing to add
+    }
+    for waiter in writer.waiters.drain(..) {
+        let _ = waiter.send(done.clone()); // a caller who left doesn't hear it
+    }
+}
+
+/// Counts one who waits for the turn, and sees to the open group should he give up.
+struct Waiting<'a>(&'a Shared, bool);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+        if !self.1 {
+            let _ = self.0.flusher.send(Flush::Look);
+        }
+    }
+}
+
+impl Engine for Embedded {
+    fn begin<'a>(&'a self) -> BoxFuture<'a, Result<Box<dyn Unit>, Fault>> {
+        Box::pin(async move {
+            let shared = &self.0;
+            if shared.waiting.fetch_add(1, Ordering::SeqCst) >= FLOWS_WAITING_MAX {
+                shared.waiting.fetch_sub(1, Ordering::SeqCst);
+                return Err(Fault::Busy("too many flows wait for the database".into()));
+            }
+            let mut waiting = Waiting(shared, false);
+            let mut writer = Arc::clone(&shared.turn).lock_owned().await;
+            waiting.1 = true;
+            drop(waiting);
+            let begin = if writer.open { "SAVEPOINT flow" } else { "BEGIN IMMEDIATE; SAVEPOINT flow" };
+            writer.conn.execute_batch(begin).map_err(|e| fault("beginning", &e))?;
+            writer.open = true;
+            Ok(Box::new(Work { shared: Arc::clone(shared), writer: Some(writer) }) as Box<dyn Unit>)
+        })
+    }
+
+    fn read(&self) -> Result<Box<dyn Unit>, Fault> {
+        let idle = self.0.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let conn = match idle {
+            Some(conn) => conn,
+            None => {
+                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+                let conn =
+                    Connection::open_with_flags(&self.0.path, flags).map_err(|e| fault("opening a reader", &e))?;
+                conn.set_prepared_statement_cache_capacity(STATEMENTS_CACHED_MAX);
+                conn.execute_batch("PRAGMA busy_timeout = 2000").map_err(|e| fault("opening a reader", &e))?;
+                conn
+            }
+        };
+        conn.execute_batch("BEGIN").map_err(|e| fault("beginning to read", &e))?;
+        Ok(Box::new(Look { shared: Arc::clone(&self.0), conn: Some(conn) }))
+    }
+
+    fn sole_owner(&self) -> bool {
+        true
+    }
+
+    fn size_bytes(&self) -> u64 {
+        let wal = PathBuf::from(format!("{}-wal", self.0.path.display()));
+        [self.0.path.clone(), wal].iter().filter_map(|p| p.metadata().ok()).map(|m| m.len()).sum()
+    }
+}
+
+struct Bound<'a>(&'a Value<'a>);
+
+impl ToSql for Bound<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match *self.0 {
+            Value::Null => ValueRef::Null,
+            Value::Int(v) => ValueRef::Integer(v),
+            Value::Text(v) => ValueRef::Text(v.as_bytes()),
+            Value::Bytes(v) => ValueRef::Blob(v),
+        }))
+    }
+}
+
+/// Locking words have no meaning here: the writer's turn is the lock.
+fn prepare<'c>(conn: &'c Connection, sql: &str) -> Result<CachedStatement<'c>, Fault> {
+    let bare;
+    let sql = if sql.contains("FOR UPDATE") {
+        bare = sql.replace(" FOR UPDATE SKIP LOCKED", "").replace(" FOR UPDATE", "");
+        &bare
+    } else {
+        sql
+    };
+    conn.prepare_cached(sql).map_err(|e| fault(sql, &e))
+}
+
+fn bind(statement: &mut CachedStatement<'_>, sql: &str, params: &[Value<'_>]) -> Result<(), Fault> {
+    for (i, value) in params.iter().enumerate() {
+        statement.raw_bind_parameter(i + 1, Bound(value)).map_err(|e| fault(sql, &e))?;
+    }
+    Ok(())
+}
+
+fn run(conn: &Connection, sql: &str, params: &[Value<'_>]) -> Result<u64, Fault> {
+    let mut statement = prepare(conn, sql)?;
+    bind(&mut statement, sql, params)?;
+    let changed = statement.raw_execute().map_err(|e| fault(sql, &e))?;
+    Ok(changed as u64)
+}
+
+fn run_insert(conn: &Connection, sql: &str, arity: usize, values: &[Value<'_>]) -> Result<Inserted, Fault> {
+    let row = format!("({})", vec!["?"; arity].join(", "));
+    let mut statement = prepare(conn, &sql.replacen("(?*)", &row, 1))?;
+    for params in values.chunks(arity.max(1)) {
+        bind(&mut statement, sql, params)?;
+        match statement.raw_execute() {
+            Ok(_) => {}
+            Err(rusqlite::Error::SqliteFailure(e, _)) if matches!(e.extended_code, 1555 | 2067 | 2579) =>
+            // PRIMARY KEY, UNIQUE, ROWID
+            {
+                return Ok(Inserted::Duplicate);
+            }
+            Err(e) => return Err(fault(sql, &e)),
+        }
+    }
+    Ok(Inserted::New)
+}
+
+fn run_query(conn: &Connection, sql: &str, params: &[Value<'_>]) -> Result<Vec<Row>, Fault> {
+    let mut statement = prepare(conn, sql)?;
+    bind(&mut statement, sql, params)?;
+    let columns = statement.column_count();
+    let mut rows = statement.raw_query();
+    let mut out = Vec::new();
+    while let Some(row) = rows.next().map_err(|e| fault(sql, &e))? {
+        let cell = |i| {
+            Ok(match row.get_ref(i).map_err(|e| fault(sql, &e))? {
+                ValueRef::Null => Cell::Null,
+                ValueRef::Integer(v) => Cell::Int(v),
+                ValueRef::Text(v) => Cell::Text(String::from_utf8_lossy(v).into_owned()),
+                ValueRef::Blob(v) => Cell::Bytes(v.to_vec()),
+                ValueRef::Real(_) => return Err(Fault::Damaged(format!("{sql}: a floating-point number"))),
+            })
+        };
+        out.push(Row((0..columns).map(cell).collect::<Result<_, Fault>>()?));
+    }
+    Ok(out)
+}
+
+/// A flow at work: it holds the writer's turn.
+struct Work {
+    shared: Arc<Shared>,
+    writer: Option<OwnedMutexGuard<Writer>>,
+}
+
+impl Work {
+    fn conn(&self) -> &Connection {
+        &self.writer.as_ref().expect("the turn is held until commit or drop").conn
+    }
+}
+
+impl Unit for Work {
+    fn execute<'a>(&'a mut self, sql: &'a str, params: &'a [Value<'a>]) -> BoxFuture<'a, Result<u64, Fault>> {
+        let done = run(self.conn(), sql, params);
+        Box::pin(std::future::ready(done))
+    }
+
+    fn insert_rows<'a>(
+        &'a mut self,
+        sql: &'a str,
+        arity: usize,
+        values: &'a [Value<'a>],
+    ) -> BoxFuture<'a, Result<Inserted, Fault>> {
+        let done = run_insert(self.conn(), sql, arity, values);
+        Box::pin(std::future::ready(done))
+    }
+
+    fn query<'a>(&'a mut self, sql: &'a str, params: &'a [Value<'a>]) -> BoxFuture<'a, Result<Vec<Row>, Fault>> {
+        let done = run_query(self.conn(), sql, params);
+        Box::pin(std::future::ready(done))
+    }
+
+    fn commit(mut self: Box<Self>) -> BoxFuture<'static, Result<(), Fault>> {
+        let released = run(self.conn(), "RELEASE flow", &[]);
+        if let Err(e) = released {
+            return Box::pin(std::future::ready(Err(e))); // the drop rolls back
+        }
+        let mut writer = self.writer.take().expect("the turn is held until commit or drop");
+        let (done, flushed) = oneshot::channel();
+        writer.waiters.push(done);
+        pass_on(&self.shared, writer);
+        Box::pin(async move {
+            flushed
+                .await
+                .unwrap_or_else(|_| Err(Fault::Storage { doing: "flushing".into(), why: "the flusher is gone".into() }))
+        })
+    }
+}
+
+/// Lets the next flow in, or has the group flushed when nobody waits or it is large enough.
+fn pass_on(shared: &Shared, writer: OwnedMutexGuard<Writer>) {
+    if shared.waiting.load(Ordering::SeqCst) > 0 && writer.waiters.len() < FLOWS_PER_FLUSH_MAX {
+        drop(writer);
+    } else if let Err(mpsc::SendError(Flush::Group(mut writer))) = shared.flusher.send(Flush::Group(writer)) {
+        flush_group(&mut writer);
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        let Some(mut writer) = self.writer.take() else { return };
+        if writer.conn.execute_batch("ROLLBACK TO flow; RELEASE flow").is_err() {
+            // The engine threw the whole group away (disk full, damage): all who took part are told so.
+            let _ = writer.conn.execute_batch("ROLLBACK");
+            writer.open = false;
+            let lost = Fault::Storage { doing: "rolling back".into(), why: "the group was lost".into() };
+            for waiter in writer.waiters.drain(..) {
+                let _ = waiter.send(Err(lost.clone()));
+            }
+            return;
+        }
+        if writer.waiters.is_empty() {
+            writer.open = false;
+            let _ = writer.conn.execute_batch("ROLLBACK"); // an empty group needs no flush
+        } else {
+            pass_on(&self.shared, writer);
+        }
+    }
+}
+
+/// A snapshot of flushed data.
+struct Look {
+    shared: Arc<Shared>,
+    conn: Option<Connection>,
+}
+
+impl Look {
+    fn conn(&self) -> &Connection {
+        self.conn.as_ref().expect("the connection is held until drop")
+    }
+}
+
+impl Unit for Look {
+    fn execute<'a>(&'a mut self, sql: &'a str, params: &'a [Value<'a>]) -> BoxFuture<'a, Result<u64, Fault>> {
+        let done = run(self.conn(), sql, params);
+        Box::pin(std::future::ready(done))
+    }
+    fn insert_rows<'a>(
+        &'a mut self,
+        sql: &'a str,
+        arity: usize,
+        values: &'a [Value<'a>],
+    ) -> BoxFuture<'a, Result<Inserted, Fault>> {
+        let done = run_insert(self.conn(), sql, arity, values);
+        Box::pin(std::future::ready(done))
+    }
+    fn query<'a>(&'a mut self, sql: &'a str, params: &'a [Value<'a>]) -> BoxFuture<'a, Result<Vec<Row>, Fault>> {
+        let done = run_query(self.conn(), sql, params);
+        Box::pin(std::future::ready(done))
+    }
+    fn commit(self: Box<Self>) -> BoxFuture<'static, Result<(), Fault>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        let Some(conn) = self.conn.take() else { return };
+        if conn.execute_batch("ROLLBACK").is_err() {
+            return; // a connection that can't end its snapshot is not used again
+        }
+        let mut readers = self.shared.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if readers.len() < READERS_IDLE_MAX {
+            readers.push(conn);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What the database and the log promise, whichever engine stands behind them.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::BoxFuture;
+use jangbu_kernel::time::Timestamp;
+use jangbu_platform::clock::ManualClock;
+use jangbu_platform::consumer::{self, Consumer, Handler, Reject};
+use jangbu_platform::db::{Answer, Db, Event, Fault, Inserted, Key, Recall, Tx};
+use jangbu_platform::dice::Dice;
+use jangbu_platform::log::Log;
+use jangbu_platform::migrate::{self, Migration, Schema};
+use jangbu_platform::relay::{self, Outbox};
+
+const TABLE: &[Migration] = &[Migration {
+    version: 1,
+    name: "test",
+    sql: "CREATE TABLE t (id BIGINT NOT NULL PRIMARY KEY, v BIGINT NOT NULL);\n",
+}];
+
+async fn world(dir: &std::path::Path) -> (Db, Log) {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000)));
+    let db = Db::open_embedded(&dir.join("t.db"), clock.clone(), Dice::seeded(1)).unwrap();
+    migrate::apply(&db, TABLE).await.unwrap();
+    let log = Log::open_embedded(&dir.join("log.db"), clock, Dice::seeded(2)).await.unwrap();
+    (db, log)
+}
+
+async fn count(db: &Db) -> i64 {
+    db.read("count").await.unwrap().query_one("SELECT COUNT(*) FROM t", &[]).await.unwrap().unwrap().int(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_unit_of_work_is_whole_or_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = world(dir.path()).await;
+    assert_eq!(migrate::check(&db, TABLE).await.unwrap(), Schema::Current);
+    let other = [Migration { sql: "CREATE TABLE u (id BIGINT);\n", ..TABLE[0] }];
+    assert!(matches!(migrate::check(&db, &other).await.unwrap(), Schema::Foreign(_)));
+
+    let mut tx = db.begin("dropped").await.unwrap();
+    assert_eq!(tx.insert("INSERT INTO t (id, v) VALUES (?*)", &[1.into(), 1.into()]).await.unwrap(), Inserted::New);
+    drop(tx);
+    assert_eq!(count(&db).await, 0, "dropping rolls back");
+
+    let mut tx = db.begin("kept").await.unwrap();
+    let _ = tx.insert("INSERT INTO t (id, v) VALUES (?*)", &[1.into(), 1.into()]).await.unwrap();
+    let again = tx.insert("INSERT INTO t (id, v) VALUES (?*)", &[1.into(), 2.into()]).await.unwrap();
+    assert_eq!(again, Inserted::Duplicate, "a duplicate key is a value");
+    tx.commit().await.unwrap();
+    assert_eq!(count(&db).await, 1);
+
+    let mut tx = db.begin("failed").await.unwrap();
+    assert!(tx.execute("INSERT INTO nowhere VALUES (1)", &[]).await.is_err());
+    assert!(tx.execute("DELETE FROM t", &[]).await.is_err(), "after an error it takes nothing more");
+    assert!(tx.commit().await.is_err());
+    assert_eq!(count(&db).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flows_that_meet_share_a_flush_and_each_stands_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = world(dir.path()).await;
+    let flow = |id: i64| {
+        let db = db.clone();
+        tokio::spawn(async move {
+            let mut tx = db.begin("flow").await?;
+            let _ = tx.insert("INSERT INTO t (id, v) VALUES (?*)", &[id.into(), id.into()]).await?;
+            tokio::task::yield_now().await;
+            if id % 3 == 0 { Ok(false) } else { tx.commit().await.map(|()| true) }
+        })
+    };
+    let flows: Vec<_> = (0..300).map(flow).collect();
+    // Some callers leave while they wait; nobody may hang on that.
+    for (i, task) in flows.iter().enumerate() {
+        if i % 50 == 7 {
+            task.abort();
+        }
+    }
+    let mut committed = 0;
+    for flow in flows {
+        if let Ok(done) = flow.await {
+            let done: Result<bool, Fault> = done;
+            committed += i64::from(done.unwrap());
+        }
+    }
+    let stored = count(&db).await;
+    assert!(stored >= committed && stored <= 200, "{stored} stored, {committed} answered");
+}
+
+#[tokio::test]
+async fn a_key_gives_its_answer_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = world(dir.path()).await;
+    let key = Key { caller: "operator:a".into(), key: "k".into() };
+    let answer = Answer { status: 201, body: "{}".into() };
+    let mut tx = db.begin("first").await.unwrap();
+    assert_eq!(tx.recall(&key, 7).await.unwrap(), Recall::New);
+    tx.remember(&key, 7, &answer).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut tx = db.begin("second").await.unwrap();
+    assert_eq!(tx.recall(&key, 7).await.unwrap(), Recall::Same(answer));
+    assert_eq!(tx.recall(&key, 8).await.unwrap(), Recall::KeyReused);
+    let stranger = Key { caller: "operator:b".into(), ..key };
+    assert_eq!(tx.recall(&stranger, 8).await.unwrap(), Recall::New);
+}
+
+/// Adds the payload to the table; refuses "bad" until it is healed.
+struct Adder(AtomicUsize);
+
+impl Handler for Adder {
+    fn apply<'a>(&'a self, tx: &'a mut Tx, events: &'a [Event]) -> BoxFuture<'a, Result<(), Reject>> {
+        Box::pin(async move {
+            for event in events {
+                let id: i64 = match event.payload.parse() {
+                    Ok(id) => id,
+                    Err(_) if self.0.load(Ordering::SeqCst) > 0 => 99,
+                    Err(_) => return Err(Reject::Poison("not a number".into())),
+                };
+                if tx.insert("INSERT INTO t (id, v) VALUES (?*)", &[id.into(), id.into()]).await? != Inserted::New {
+                    return Err(Reject::Poison("came twice".into()));
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+#[tokio::test]
+async fn events_arrive_once_in_effect_and_a_bad_one_is_parked_with_those_behind_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, log) = world(dir.path()).await;
+    let mut tx = db.begin("emit").await.unwrap();
+    for (key, payload) in [("a", "1"), ("b", "bad"), ("a", "2"), ("b", "3"), ("c", "4")] {
+        tx.emit("things", key, "thing.v1", payload.into());
+    }
+    tx.commit().await.unwrap();
+    let outbox = Outbox(db.clone());
+    let events = relay::Outgoing::unsent(&outbox, 10).await.unwrap();
+    log.append(&events).await.unwrap(); // as if the relay had crashed before its mark
+    assert_eq!(relay::round(&outbox, &log).await.unwrap(), 5);
+    assert_eq!(relay::round(&outbox, &log).await.unwrap(), 0, "the outbox is drained");
+
+    let handler = Arc::new(Adder(AtomicUsize::new(0)));
+    let group = Consumer { group: "g", topics: vec!["things".into()], db: db.clone(), handler: handler.clone() };
+    while group.round(&log).await.unwrap() > 0 {}
+    assert_eq!(log.lag("g", "things").await.unwrap(), 0);
+    assert_eq!(count(&db).await, 3, "1, 2 and 4; 3 queues behind the bad one");
+
+    let mut tx = db.read("letters").await.unwrap();
+    let letters = consumer::list_letters(&mut tx, None, 10).await.unwrap();
+    drop(tx);
+    assert_eq!(letters.iter().map(|l| l.event.payload.as_str()).collect::<Vec<_>>(), ["bad", "3"]);
+    assert!(group.redrive(letters[0].id).await.is_err());
+    handler.0.store(1, Ordering::SeqCst);
+    assert_eq!(group.redrive(letters[0].id).await.unwrap(), 2);
+    assert_eq!(count(&db).await, 5);
+    let mut tx = db.read("letters").await.unwrap();
+    assert_eq!(consumer::parked_count(&mut tx).await.unwrap(), 0);
+}
