@@ -1,1 +1,7 @@
-//! deposit
+//! Deposits: accounts, postings, holds, daily balances, and interest on demand.
+//!
+//! Owns accounts and their ledger. Listens to customers' standing; tells every posting. Asks nobody while a
+//! balance is decided, and never waits for a date to change.
+
+pub mod domain;
+pub mod store;

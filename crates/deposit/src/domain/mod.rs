@@ -1,0 +1,10 @@
+//! Decisions: values in, values out.
+
+pub mod book;
+pub mod chain;
+pub mod command;
+pub mod decide;
+pub mod eligibility;
+pub mod interest;
+pub mod tax;
+pub mod terms;

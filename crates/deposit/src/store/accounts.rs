@@ -1,0 +1,173 @@
+//! Accounts with their balances, owners, and the point up to which balances are written back.
+
+use jangbu_kernel::date::BusinessDate;
+use jangbu_kernel::id::{AccountId, CustomerId};
+use jangbu_kernel::money::Currency;
+use jangbu_platform::db::{Fault, Inserted, Row, Tx, Value};
+
+use crate::domain::book::{Account, Day, Marks, Owner, Used};
+use crate::domain::chain::Path;
+
+const SELECT: &str = "SELECT a.no, a.id, a.customer, a.product, a.currency, a.marks, a.opened_on, a.closed_on, \
+    b.ledger, b.held, b.serial, b.path, b.day, b.opening, b.debits, b.credits, b.used_day, b.used_day_sum, \
+    b.used_month, b.used_month_sum, b.paid_through, b.changed FROM account a JOIN balance b ON b.no = a.no";
+
+pub(crate) fn day(n: i64) -> BusinessDate {
+    BusinessDate::from_days(i32::try_from(n).unwrap_or(0))
+}
+
+fn number(n: i64) -> u64 {
+    n.cast_unsigned()
+}
+
+fn account(row: &Row, product: u32) -> Result<Account, Fault> {
+    let currency = row.text(4).parse::<Currency>().map_err(|_| Fault::Damaged("a currency code".into()))?;
+    let small = |n: i64| i32::try_from(n).unwrap_or(0);
+    Ok(Account {
+        no: number(row.int(0)),
+        id: AccountId::from_bytes(row.id(1)),
+        customer: CustomerId::from_bytes(row.id(2)),
+        product,
+        currency,
+        marks: Marks(u32::try_from(row.int(5)).unwrap_or(0)),
+        opened_on: day(row.int(6)),
+        closed_on: row.opt_int(7).map(day),
+        ledger: row.int(8),
+        held: row.int(9),
+        serial: number(row.int(10)),
+        path: Path::from_bytes(row.bytes(11)),
+        day: Day { date: day(row.int(12)), opening: row.int(13), debits: row.int(14), credits: row.int(15) },
+        used: Used { day: small(row.int(16)), day_sum: row.int(17), month: small(row.int(18)), month_sum: row.int(19) },
+        paid_through: day(row.int(20)),
+        changed: number(row.int(21)),
+    })
+}
+
+/// One account as last written back, by its number; `product` gives the book's index of a product code.
+pub async fn load(tx: &mut Tx, no: u64, product: impl Fn(&str) -> Option<u32>) -> Result<Option<Account>, Fault> {
+    let sql = format!("{SELECT} WHERE a.no = ? FOR UPDATE");
+    let Some(row) = tx.query_one(&sql, &[no.cast_signed().into()]).await? else { return Ok(None) };
+    let product = product(row.text(3)).ok_or_else(|| Fault::Damaged("an account of no known product".into()))?;
+    account(&row, product).map(Some)
+}
+
+/// Inserts a new account with an empty balance.
+pub async fn insert(tx: &mut Tx, account: &Account, number: &str, product: &str) -> Result<(), Fault> {
+    let (id, customer) = (account.id.to_bytes(), account.customer.to_bytes());
+    let row = [
+        account.no.cast_signed().into(),
+        Value::Bytes(&id),
+        number.into(),
+        Value::Bytes(&customer),
+        product.into(),
+        account.currency.code().into(),
+        i64::from(account.marks.0).into(),
+        account.opened_on.days().into(),
+        Value::Null,
+    ];
+    let sql = "INSERT INTO account (no, id, number, customer, product, currency, marks, opened_on, closed_on) \
+               VALUES (?*)";
+    if tx.insert(sql, &row).await? == Inserted::Duplicate {
+        return Err(Fault::Busy("the account number was taken meanwhile".into()));
+    }
+    write_balance(tx, account).await
+}
+
+/// Writes an account's state back.
+pub async fn write_balance(tx: &mut Tx, a: &Account) -> Result<(), Fault> {
+    let path = a.path.to_bytes();
+    let row = [
+        a.no.cast_signed().into(),
+        a.ledger.into(),
+        a.held.into(),
+        a.serial.cast_signed().into(),
+        (&path).into(),
+        a.day.date.days().into(),
+        a.day.opening.into(),
+        a.day.debits.into(),
+        a.day.credits.into(),
+        a.used.day.into(),
+        a.used.day_sum.into(),
+        a.used.month.into(),
+        a.used.month_sum.into(),
+        a.paid_through.days().into(),
+        a.changed.cast_signed().into(),
+    ];
+    let sql = "REPLACE INTO balance (no, ledger, held, serial, path, day, opening, debits, credits, used_day, \
+               used_day_sum, used_month, used_month_sum, paid_through, changed) VALUES (?*)";
+    let _ = tx.insert(sql, &row).await?;
+    Ok(())
+}
+
+/// Up to which posting all balances are written back.
+pub async fn folded(tx: &mut Tx) -> Result<u64, Fault> {
+    Ok(tx.query_one("SELECT seq FROM folded WHERE id = 1", &[]).await?.map_or(0, |r| number(r.int(0))))
+}
+
+/// Notes that all balances are written back up to `seq`.
+pub async fn set_folded(tx: &mut Tx, seq: u64) -> Result<(), Fault> {
+    let _ = tx.insert("REPLACE INTO folded (id, seq) VALUES (?*)", &[1i64.into(), seq.cast_signed().into()]).await?;
+    Ok(())
+}
+
+/// The greatest account number given out.
+pub async fn last_no(tx: &mut Tx) -> Result<u64, Fault> {
+    let row = tx.query_one("SELECT MAX(no) FROM account", &[]).await?;
+    Ok(row.and_then(|r| r.opt_int(0)).map_or(0, number))
+}
+
+/// What the customer sees of an account besides its balance: number and product code.
+pub async fn describe(tx: &mut Tx, no: u64) -> Result<Option<(String, String)>, Fault> {
+    let sql = "SELECT number, product FROM account WHERE no = ?";
+    let row = tx.query_one(sql, &[no.cast_signed().into()]).await?;
+    Ok(row.map(|r| (r.text(0).to_owned(), r.text(1).to_owned())))
+}
+
+/// Writes an account's marks and day of closing.
+pub async fn update_standing(tx: &mut Tx, account: &Account) -> Result<(), Fault> {
+    let sql = "UPDATE account SET marks = ?, closed_on = ? WHERE no = ?";
+    let closed = account.closed_on.map(BusinessDate::days);
+    let params = [i64::from(account.marks.0).into(), closed.into(), account.no.cast_signed().into()];
+    tx.execute(sql, &params).await?;
+    Ok(())
+}
+
+/// Account numbers of a customer, in the order of opening.
+pub async fn of_customer(tx: &mut Tx, customer: CustomerId) -> Result<Vec<u64>, Fault> {
+    let sql = "SELECT no FROM account WHERE customer = ? ORDER BY no";
+    let rows = tx.query(sql, &[Value::Bytes(&customer.to_bytes())]).await?;
+    Ok(rows.iter().map(|r| number(r.int(0))).collect())
+}
+
+/// What is known of an owner.
+pub async fn owner(tx: &mut Tx, customer: CustomerId) -> Result<Option<Owner>, Fault> {
+    let sql = "SELECT version, marks FROM owner WHERE customer = ?";
+    let row = tx.query_one(sql, &[Value::Bytes(&customer.to_bytes())]).await?;
+    let marks = |n: i64| Marks(u32::try_from(n).unwrap_or(0));
+    Ok(row.map(|r| Owner { version: r.int(0), marks: marks(r.int(1)) }))
+}
+
+/// Keeps an owner's standing, unless a newer one is known; whether it was taken.
+pub async fn keep_owner(
+    tx: &mut Tx,
+    customer: CustomerId,
+    owner: Owner,
+    kind: &str,
+    birth_date: BusinessDate,
+) -> Result<bool, Fault> {
+    let known = self::owner(tx, customer).await?.map_or(-1, |o| o.version);
+    if known >= owner.version {
+        return Ok(false);
+    }
+    let id = customer.to_bytes();
+    let row = [
+        Value::Bytes(&id),
+        owner.version.into(),
+        kind.into(),
+        birth_date.days().into(),
+        i64::from(owner.marks.0).into(),
+    ];
+    let sql = "REPLACE INTO owner (customer, version, kind, birth_date, marks) VALUES (?*)";
+    let _ = tx.insert(sql, &row).await?;
+    Ok(true)
+}

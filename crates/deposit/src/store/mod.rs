@@ -1,0 +1,7 @@
+//! All SQL of the service; every function takes the unit of work first.
+
+pub mod accounts;
+pub mod days;
+pub mod outbox;
+pub mod postings;
+pub mod products;

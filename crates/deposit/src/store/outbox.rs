@@ -1,0 +1,28 @@
+//! Postings on their way out: a row per commit names its postings, and the postings are the message.
+
+use jangbu_platform::db::{Fault, Inserted, Tx};
+
+/// Notes that postings `first` to `last` wait to be sent.
+pub async fn insert(tx: &mut Tx, first: u64, last: u64) -> Result<(), Fault> {
+    let row = [first.cast_signed().into(), last.cast_signed().into()];
+    match tx.insert("INSERT INTO posting_outbox (first_seq, last_seq) VALUES (?*)", &row).await? {
+        Inserted::New => Ok(()),
+        Inserted::Duplicate => Err(Fault::Damaged("postings would be sent under one name twice".into())),
+    }
+}
+
+/// Ranges that wait, in order.
+pub async fn ranges(tx: &mut Tx, limit: u32) -> Result<Vec<(u64, u64)>, Fault> {
+    let sql = "SELECT first_seq, last_seq FROM posting_outbox ORDER BY first_seq LIMIT ?";
+    let rows = tx.query(sql, &[limit.into()]).await?;
+    Ok(rows.iter().map(|r| (r.int(0).cast_unsigned(), r.int(1).cast_unsigned())).collect())
+}
+
+/// Everything up to `last` has been sent; a range sent in part waits with its rest.
+pub async fn sent(tx: &mut Tx, last: u64) -> Result<(), Fault> {
+    let n = last.cast_signed();
+    tx.execute("DELETE FROM posting_outbox WHERE last_seq <= ?", &[n.into()]).await?;
+    let sql = "UPDATE posting_outbox SET first_seq = ? WHERE first_seq <= ?";
+    tx.execute(sql, &[(n + 1).into(), n.into()]).await?;
+    Ok(())
+}

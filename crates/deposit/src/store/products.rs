@@ -1,0 +1,19 @@
+//! Products: versions of their terms, by the day from which they hold.
+
+use jangbu_kernel::date::BusinessDate;
+use jangbu_platform::db::{Fault, Inserted, Tx};
+
+use super::accounts::day;
+
+/// All versions: code, first day, terms as JSON; by code and day.
+pub async fn all(tx: &mut Tx) -> Result<Vec<(String, BusinessDate, String)>, Fault> {
+    let sql = "SELECT code, from_date, terms FROM product_version ORDER BY code, from_date";
+    let rows = tx.query(sql, &[]).await?;
+    Ok(rows.iter().map(|r| (r.text(0).to_owned(), day(r.int(1)), r.text(2).to_owned())).collect())
+}
+
+/// Adds a version; a version that stands is never changed.
+pub async fn insert(tx: &mut Tx, code: &str, from: BusinessDate, terms: &str) -> Result<Inserted, Fault> {
+    let sql = "INSERT INTO product_version (code, from_date, terms) VALUES (?*)";
+    tx.insert(sql, &[code.into(), from.days().into(), terms.into()]).await
+}
