@@ -4,4 +4,7 @@
 //! balance is decided, and never waits for a date to change.
 
 pub mod domain;
+pub mod flows;
+pub mod ledger;
 pub mod store;
+pub mod terms_text;

@@ -1,6 +1,6 @@
 //! The state of accounts as far as a posting decides by it. Pure: who loads and stores it is none of its business.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::{AccountId, CustomerId};
@@ -270,4 +270,6 @@ pub struct Book {
     pub limits: Vec<Limits>,
     /// Holds named by commands, by the posting that made them.
     pub holds: HashMap<u64, Hold>,
+    /// Postings undone since the book was opened.
+    pub reversed: HashSet<u64>,
 }

@@ -1,0 +1,174 @@
+//! Opening, restricting and closing accounts; owners' standing.
+
+use jangbu_contracts::codes::Code;
+use jangbu_kernel::account_number::AccountNumber;
+use jangbu_kernel::date::BusinessDate;
+use jangbu_kernel::id::{AccountId, CustomerId};
+use jangbu_kernel::money::Currency;
+use jangbu_platform::db::{Answer, Fault, Key, Recall, Tx};
+
+use crate::domain::book::{Account, Day, Marks, Used};
+use crate::domain::chain::Path;
+use crate::domain::decide::Refusal;
+use crate::domain::eligibility::{find, number_of};
+use crate::ledger::{Ledger, State, millis};
+use crate::store;
+
+/// An answer that is kept under its key, or what the key says instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Done now.
+    New(Answer),
+    /// Done before.
+    Again(Answer),
+    /// The key came with another request.
+    KeyReused,
+}
+
+/// What opening needs.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// Owner.
+    pub customer: CustomerId,
+    /// Product code.
+    pub product: String,
+    /// Currency; the product's when absent.
+    pub currency: Option<Currency>,
+    /// The day.
+    pub date: BusinessDate,
+}
+
+/// Opens an account, once per key; `answer` makes the answer that is kept.
+///
+/// # Errors
+/// Nothing was opened.
+pub async fn open(
+    ledger: &Ledger,
+    key: &Key,
+    hash: u64,
+    opening: &Opening,
+    answer: impl Fn(&Result<(Account, String), Refusal>) -> Answer,
+) -> Result<Kept, Fault> {
+    let mut tx = ledger.db.begin("deposit.open_account").await?;
+    let mut state = ledger.state(&mut tx).await?;
+    match tx.recall(key, hash).await? {
+        Recall::Same(answer) => return Ok(Kept::Again(answer)),
+        Recall::KeyReused => return Ok(Kept::KeyReused),
+        Recall::New => {}
+    }
+    let opened = decide_opening(ledger, &mut tx, &mut state, opening).await?;
+    if let Ok((account, number)) = &opened {
+        store::accounts::insert(&mut tx, account, number, &opening.product).await?;
+    }
+    let answer = answer(&opened);
+    tx.remember(key, hash, &answer).await?;
+    let done = tx.commit().await;
+    if let (Ok(()), Ok((account, _))) = (&done, opened) {
+        state.last_no = account.no;
+        state.book.accounts.insert(account.no, account);
+    }
+    done.map(|()| Kept::New(answer))
+}
+
+async fn decide_opening(
+    ledger: &Ledger,
+    tx: &mut Tx,
+    state: &mut State,
+    opening: &Opening,
+) -> Result<Result<(Account, String), Refusal>, Fault> {
+    let refuse = |code: Code, why: &str| Ok(Err(vec![(code, why.to_owned())]));
+    let Some(product) = state.product(&opening.product) else {
+        return refuse(Code::ProductNotFound, "the product is not offered here");
+    };
+    let Some(terms) = state.products[product as usize].history.at(opening.date) else {
+        return refuse(Code::ProductNotFound, "the product has no terms on this day");
+    };
+    let currency = terms.currency;
+    if opening.currency.is_some_and(|c| c != currency) {
+        return refuse(Code::CurrencyMismatch, "the product is not in this currency");
+    }
+    let Some(owner) = store::accounts::owner(tx, opening.customer).await? else {
+        return refuse(Code::CustomerNotFound, "the customer is not registered");
+    };
+    let barred = [
+        (Marks::DECEASED, Code::OwnerDeceased),
+        (Marks::IDENTITY_THEFT, Code::OwnerIdentityTheft),
+        (Marks::SANCTIONED, Code::Sanctioned),
+        (Marks::KYC_EXPIRED, Code::KycExpired),
+    ];
+    let found: Refusal = barred
+        .iter()
+        .filter(|(mark, _)| owner.marks.any(*mark))
+        .map(|(_, code)| (*code, code.title().to_owned()))
+        .chain(
+            (owner.marks.any(Marks::CORPORATION) && !terms.corporations)
+                .then(|| (Code::ProductNotEligible, "the product is for persons".to_owned())),
+        )
+        .collect();
+    if !found.is_empty() {
+        return Ok(Err(found));
+    }
+    let no = state.last_no + 1;
+    let number = AccountNumber::make(1_000 + u32::from(ledger.tag), no).map_err(|e| Fault::Busy(e.to_string()))?;
+    let chance = u128::from(ledger.dice.u64() & 0xffff_ffff) << 48;
+    let id = AccountId::from_parts(millis(tx.now()), chance | u128::from(no));
+    state.book.owners.insert(opening.customer, owner);
+    let account = Account {
+        id,
+        no,
+        customer: opening.customer,
+        product,
+        currency,
+        marks: Marks::default(),
+        opened_on: opening.date,
+        closed_on: None,
+        ledger: 0,
+        held: 0,
+        serial: 0,
+        path: Path::default(),
+        day: Day { date: opening.date, opening: 0, debits: 0, credits: 0 },
+        used: Used::default(),
+        paid_through: opening.date.add_days(-1),
+        changed: 0,
+    };
+    Ok(Ok((account, number.as_str().to_owned())))
+}
+
+/// Sets or clears a mark of an account; `None` when there is no such account.
+///
+/// # Errors
+/// Nothing was changed.
+pub async fn set_mark(ledger: &Ledger, id: AccountId, mark: Marks, on: bool) -> Result<Option<()>, Fault> {
+    let mut tx = ledger.db.begin("deposit.set_mark").await?;
+    let mut state = ledger.state(&mut tx).await?;
+    ledger.load(&mut tx, &mut state, number_of(id)).await?;
+    let Some(mut account) = find(&state.book, id).cloned() else { return Ok(None) };
+    account.marks = account.marks.with(mark, on);
+    store::accounts::update_standing(&mut tx, &account).await?;
+    tx.commit().await?;
+    state.book.accounts.insert(account.no, account);
+    Ok(Some(()))
+}
+
+/// Closes an empty account; the refusal when it is not; `None` when there is no such account.
+///
+/// # Errors
+/// Nothing was changed.
+pub async fn close(ledger: &Ledger, id: AccountId, date: BusinessDate) -> Result<Option<Result<(), Refusal>>, Fault> {
+    let mut tx = ledger.db.begin("deposit.close_account").await?;
+    let mut state = ledger.state(&mut tx).await?;
+    ledger.load(&mut tx, &mut state, number_of(id)).await?;
+    let Some(mut account) = find(&state.book, id).cloned() else { return Ok(None) };
+    if account.closed_on.is_some() {
+        return Ok(Some(Err(vec![(Code::AccountClosed, "it was closed before".into())])));
+    }
+    if account.ledger != 0 || account.held != 0 {
+        let why = format!("balance {} and holds {} must be zero", account.ledger, account.held);
+        return Ok(Some(Err(vec![(Code::AccountNotEmpty, why)])));
+    }
+    account.closed_on = Some(date);
+    store::accounts::update_standing(&mut tx, &account).await?;
+    tx.commit().await?;
+    state.book.accounts.insert(account.no, account);
+    Ok(Some(Ok(())))
+}

@@ -1,0 +1,5 @@
+//! One business action, one function, one unit of work.
+
+pub mod accounts;
+pub mod post;
+pub mod products;
