@@ -3,6 +3,7 @@
 //! Owns accounts and their ledger. Listens to customers' standing; tells every posting. Asks nobody while a
 //! balance is decided, and never waits for a date to change.
 
+pub mod combiner;
 pub mod domain;
 pub mod flows;
 pub mod ledger;

@@ -4,10 +4,12 @@
 //! This crate knows no service. It never decides anything about money; it promises that what a flow wrote is
 //! there once or not at all, and that nobody is answered before it is.
 
+pub mod auth;
 pub mod clock;
 pub mod consumer;
 pub mod db;
 pub mod dice;
+pub mod http;
 pub mod log;
 pub mod migrate;
 pub mod relay;
