@@ -1,1 +1,1 @@
-//! accounting
+//! Not built yet: see the README.

@@ -1,1 +1,1 @@
-//! channel
+//! Not built yet: see the README.

@@ -1,1 +1,1 @@
-//! customer
+//! Not built yet: see the README.

@@ -15,3 +15,4 @@ pub mod migrate;
 pub mod relay;
 pub mod service;
 mod sqlite;
+pub mod auth;

@@ -1,1 +1,1 @@
-//! sim
+//! Not built yet: see the README.

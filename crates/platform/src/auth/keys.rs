@@ -1,0 +1,101 @@
+//! Key files: one Ed25519 seed each, in hexadecimal, named by the instant of its making so that names sort by age.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use ed25519_dalek::SigningKey;
+use jangbu_kernel::time::Timestamp;
+
+use super::{AuthError, KEYS_MAX, token};
+use crate::dice::Dice;
+
+/// How key files end.
+const ENDING: &str = ".ed25519";
+
+/// A key and its name.
+pub(super) struct SigningKeyFile {
+    kid: String,
+    key: SigningKey,
+}
+
+impl SigningKeyFile {
+    pub(super) fn from_seed(kid: String, seed: [u8; 32]) -> Self {
+        Self { kid, key: SigningKey::from_bytes(&seed) }
+    }
+    pub(super) fn kid(&self) -> &str {
+        &self.kid
+    }
+    pub(super) fn key(&self) -> &SigningKey {
+        &self.key
+    }
+}
+
+fn failed(doing: &str, path: &Path, why: impl ToString) -> AuthError {
+    AuthError::Files { doing: format!("{doing} {}", path.display()), why: why.to_string() }
+}
+
+/// All keys of a directory, oldest first; none when the directory is missing.
+pub(super) fn load(dir: &Path) -> Result<Vec<SigningKeyFile>, AuthError> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(failed("list", dir, e)),
+    };
+    let mut keys = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|e| failed("list", dir, e))?;
+        let name = entry.file_name();
+        let Some(kid) = name.to_str().and_then(|name| name.strip_suffix(ENDING)) else { continue };
+        keys.push(read(&entry.path(), kid)?);
+    }
+    if keys.len() > KEYS_MAX {
+        return Err(failed("use", dir, format!("it holds more than {KEYS_MAX} keys; remove old ones")));
+    }
+    keys.sort_by(|a, b| a.kid.cmp(&b.kid));
+    Ok(keys)
+}
+
+fn read(path: &Path, kid: &str) -> Result<SigningKeyFile, AuthError> {
+    let mode = fs::metadata(path).map_err(|e| failed("read", path, e))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(failed("use", path, "others may read it; chmod 600 it, and rotate if anybody could have"));
+    }
+    let text = fs::read_to_string(path).map_err(|e| failed("read", path, e))?;
+    let seed = token::unhex::<32>(text.trim()).ok_or_else(|| failed("use", path, "it is not 64 hexadecimal digits"))?;
+    Ok(SigningKeyFile::from_seed(kid.to_owned(), seed))
+}
+
+/// Makes a key and its file.
+pub(super) fn create(dir: &Path, now: Timestamp, dice: &Dice) -> Result<SigningKeyFile, AuthError> {
+    fs::create_dir_all(dir).map_err(|e| failed("make", dir, e))?;
+    let seed = dice.bytes::<32>();
+    let kid = format!("{:016x}-{}", now.micros().max(0), token::hex(&dice.bytes::<4>()));
+    let path = dir.join(format!("{kid}{ENDING}"));
+    write_private(&path, token::hex(&seed).as_bytes()).map_err(|e| failed("write", &path, e))?;
+    Ok(SigningKeyFile::from_seed(kid, seed))
+}
+
+/// Writes a new file that only its owner may read, whole or not at all.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".new");
+    let unfinished = Path::new(&unfinished);
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(unfinished)?;
+    // An unfinished file of an earlier try keeps its mode.
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(unfinished, path)?;
+    if let Some(dir) = path.parent() {
+        fs::File::open(dir)?.sync_all()?; // the name itself must outlive a power failure
+    }
+    Ok(())
+}
+
+/// Removes the file of a key.
+pub(super) fn remove(dir: &Path, kid: &str) -> Result<(), AuthError> {
+    let path = dir.join(format!("{kid}{ENDING}"));
+    fs::remove_file(&path).map_err(|e| failed("remove", &path, e))
+}
