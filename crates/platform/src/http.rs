@@ -13,7 +13,7 @@ use jangbu_contracts::problem::Problem;
 use jangbu_kernel::time::Timestamp;
 use serde::de::DeserializeOwned;
 
-use crate::auth::{BadToken, Caller, Keyring, Role};
+use crate::auth::{Caller, Keyring, Role};
 use crate::clock::Clock;
 use crate::db::{Answer, Fault, Key};
 
@@ -28,7 +28,7 @@ const RETRY_AFTER_S: u32 = 1;
 #[derive(Clone)]
 pub struct Gate {
     /// The bank's keys.
-    pub keys: Arc<Keyring>,
+    pub keys: Keyring,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -130,10 +130,8 @@ impl Gate {
     pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refused> {
         let token = token(headers)
             .ok_or_else(|| Refused::new(Code::NoCredential, "send a bearer token in the Authorization header"))?;
-        self.keys.verify(token, self.clock.now()).map_err(|bad| match bad {
-            BadToken::Expired => Refused::new(Code::CredentialExpired, "the token's time has passed"),
-            BadToken::Invalid => Refused::new(Code::CredentialInvalid, "the token is not one of this bank's"),
-        })
+        let verified = self.keys.verify(token, self.clock.now());
+        verified.map_err(|e| Refused::new(e.code(), e.to_string()))
     }
 }
 
@@ -199,11 +197,11 @@ pub fn is_key(text: &str) -> bool {
 impl<S: Send + Sync> FromRequestParts<S> for Keyed {
     type Rejection = Refused;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
-        let caller = gate(parts)?.caller(&parts.headers)?.tag();
+        let caller = gate(parts)?.caller(&parts.headers)?;
         let value = parts.headers.get("idempotency-key");
         let value = value.ok_or_else(|| Refused::new(Code::KeyMissing, "this call needs an Idempotency-Key header"))?;
         match value.to_str() {
-            Ok(key) if is_key(key) => Ok(Keyed(Key { caller, key: key.to_owned() })),
+            Ok(key) if is_key(key) => Ok(Keyed(caller.key(key))),
             _ => Err(Refused::new(Code::KeyInvalid, "a key is 1 to 64 printable ASCII characters")),
         }
     }

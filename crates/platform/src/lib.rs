@@ -15,4 +15,3 @@ pub mod migrate;
 pub mod relay;
 pub mod service;
 mod sqlite;
-pub mod auth;

@@ -38,7 +38,8 @@ fn nobody_else_can_make_or_change_a_token() {
         let forged = String::from_utf8(bytes).unwrap();
         assert_eq!(ring.verify(&forged, at(1)), Err(AuthError::Invalid), "byte {i}");
     }
-    for bad in ["", ".", "..", "a.b.c", "ey.ey.ey", &token[..token.len() - 1], &format!("{token}A"), &"x".repeat(2_000)] {
+    for bad in ["", ".", "..", "a.b.c", "ey.ey.ey", &token[..token.len() - 1], &format!("{token}A"), &"x".repeat(2_000)]
+    {
         assert_eq!(ring.verify(bad, at(1)), Err(AuthError::Invalid), "{bad}");
     }
 }
@@ -47,13 +48,12 @@ fn nobody_else_can_make_or_change_a_token() {
 fn a_token_does_not_choose_how_it_is_verified() {
     let ring = ring(1);
     let token = ring.issue(Role::Customer, "cus_1", at(0), HOUR).unwrap();
-    let mut parts: Vec<&str> = token.split('.').collect();
+    let parts: Vec<&str> = token.split('.').collect();
     for alg in ["none", "HS256", "eddsa"] {
         let header = B64.encode(format!(r#"{{"alg":"{alg}","kid":"memory"}}"#));
-        parts[0] = &header;
-        assert_eq!(ring.verify(&parts.join("."), at(1)), Err(AuthError::Invalid));
-        assert_eq!(ring.verify(&format!("{}.{}.", parts[0], parts[1]), at(1)), Err(AuthError::Invalid));
-        parts[0] = "";
+        let signed = format!("{header}.{}.{}", parts[1], parts[2]);
+        assert_eq!(ring.verify(&signed, at(1)), Err(AuthError::Invalid));
+        assert_eq!(ring.verify(&format!("{header}.{}.", parts[1]), at(1)), Err(AuthError::Invalid));
     }
 }
 
