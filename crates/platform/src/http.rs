@@ -1,5 +1,7 @@
 //! The edge: who calls, with which key and body; and problems as answers.
 
+mod reading;
+
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -16,6 +18,8 @@ use serde::de::DeserializeOwned;
 use crate::auth::{Caller, Keyring, Role};
 use crate::clock::Clock;
 use crate::db::{Answer, Fault, Key};
+
+pub use reading::{JSON_DEPTH_MAX, read_json};
 
 /// Largest body, bytes.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
@@ -210,33 +214,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Keyed {
 /// A JSON body, read strictly; the bytes are kept for the request's hash.
 #[derive(Clone, Debug)]
 pub struct Strict<T>(pub T);
-
-/// Reads JSON strictly: unknown fields, missing fields and wrong types each get their code.
-///
-/// # Errors
-/// The problem, with the field where the reader knows it.
-pub fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
-    let error = match serde_json::from_slice::<T>(bytes) {
-        Ok(value) => return Ok(value),
-        Err(error) => error,
-    };
-    let text = error.to_string();
-    let field = text.split('`').nth(1).unwrap_or("").to_owned();
-    let code = if !error.is_data() {
-        Code::MalformedJson
-    } else if text.starts_with("unknown field") {
-        Code::UnknownField
-    } else if text.starts_with("missing field") {
-        Code::MissingField
-    } else if text.starts_with("amount:") {
-        return Err(Refused::field(Code::InvalidAmount, "amount", text));
-    } else if text.starts_with("id:") {
-        return Err(Refused::new(Code::InvalidId, text));
-    } else {
-        return Err(Refused::new(Code::InvalidField, text));
-    };
-    if code == Code::MalformedJson { Err(Refused::new(code, text)) } else { Err(Refused::field(code, field, text)) }
-}
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Strict<T> {
     type Rejection = Refused;

@@ -7,6 +7,7 @@
 pub mod auth;
 pub mod clock;
 pub mod consumer;
+pub mod context;
 pub mod db;
 pub mod dice;
 pub mod http;
@@ -15,3 +16,4 @@ pub mod migrate;
 pub mod relay;
 pub mod service;
 mod sqlite;
+pub mod telemetry;
