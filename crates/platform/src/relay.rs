@@ -19,7 +19,7 @@ const IDLE_MS_MAX: u64 = 200;
 
 /// Where events wait to leave. The outbox is one; a service whose rows are themselves the message has its own.
 pub trait Outgoing: Send + Sync {
-    /// The next unsent events in order, and a mark for [`Outgoing::sent`].
+    /// The next unsent events in order, for [`Outgoing::sent`]; one without a type is marked as sent, but not told.
     fn unsent(&self, limit: u32) -> futures_util::future::BoxFuture<'_, Result<Vec<Event>, Fault>>;
     /// Marks as sent what `unsent` gave.
     fn sent<'a>(&'a self, events: &'a [Event]) -> futures_util::future::BoxFuture<'a, Result<(), Fault>>;
@@ -65,7 +65,8 @@ impl Outgoing for Outbox {
 pub async fn round(outgoing: &dyn Outgoing, log: &Log) -> Result<usize, Fault> {
     let events = outgoing.unsent(EVENTS_PER_ROUND_MAX).await?;
     if !events.is_empty() {
-        log.append(&events).await?;
+        let told: Vec<Event> = events.iter().filter(|e| !e.event_type.is_empty()).cloned().collect();
+        log.append(&told).await?;
         outgoing.sent(&events).await?;
     }
     Ok(events.len())

@@ -1,0 +1,219 @@
+//! Between wire and domain.
+
+use jangbu_contracts::codes::Code;
+use jangbu_contracts::deposit as wire;
+use jangbu_contracts::problem::Problem;
+use jangbu_kernel::date::BusinessDate;
+use jangbu_kernel::id::{HoldId, PostingId};
+use jangbu_kernel::time::Timestamp;
+use jangbu_platform::db::Key;
+use jangbu_platform::http::Refused;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::domain::book::{Account, Marks, Owner};
+use crate::domain::command::{self, Action, Command, Kind, Original};
+use crate::domain::decide::Refusal;
+use crate::flows::post::{Outcome, Posted};
+use crate::ledger::{Ledger, millis};
+
+/// A key as the ledger keeps it: with its caller, and growing with the key.
+pub fn stored_key(key: &Key) -> String {
+    format!("{}\u{1f}{}", key.key, key.caller)
+}
+
+fn bank(field: &str, name: &str) -> Result<&'static str, Refused> {
+    command::bank_account(name).ok_or_else(|| {
+        Refused::field(Code::UnknownBankAccount, field, format!("{name:?} is not an account of the bank"))
+    })
+}
+
+/// A command as decisions take it.
+pub fn command(ledger: &Ledger, key: &Key, from: wire::Command, now: Timestamp) -> Result<Command, Refused> {
+    let mut hash = Xxh3::new();
+    hash.update(&serde_json::to_vec(&from).unwrap_or_default());
+    let hold = |id: HoldId| ledger.seq_of(id.rest()).unwrap_or(0);
+    let mut memo = None;
+    let action = match from {
+        wire::Command::Credit { account, amount, source, memo: text } => {
+            memo = text;
+            Action::Credit { account, amount: amount.get(), bank: bank("source", &source)? }
+        }
+        wire::Command::Debit { account, amount, target, memo: text } => {
+            memo = text;
+            Action::Debit { account, amount: amount.get(), bank: bank("target", &target)? }
+        }
+        wire::Command::Transfer { from, to, amount, memo: text } => {
+            if from == to {
+                return Err(Refused::field(Code::SameAccount, "to", "a transfer needs two accounts"));
+            }
+            memo = text;
+            Action::Transfer { from, to, amount: amount.get() }
+        }
+        wire::Command::Hold { account, amount, until } => {
+            if until.is_some_and(|u| u <= now) {
+                return Err(Refused::field(Code::InvalidField, "until", "must lie ahead"));
+            }
+            Action::Hold { account, amount: amount.get(), until: until.map(Timestamp::micros) }
+        }
+        wire::Command::Capture { hold: id, amount, target } => Action::Capture {
+            hold: hold(id),
+            amount: amount.map(jangbu_kernel::money::Amount::get),
+            bank: bank("target", &target)?,
+        },
+        wire::Command::Release { hold: id } => Action::Release { hold: hold(id) },
+        wire::Command::Reversal { posting, reason } => {
+            if reason.trim().is_empty() {
+                return Err(Refused::field(Code::InvalidField, "reason", "say why it is undone"));
+            }
+            memo = Some(reason);
+            // Filled with what the store holds once the ledger's turn is had.
+            let wanted = |seq| Original {
+                seq,
+                kind: Kind::Reversal,
+                debit: None,
+                credit: None,
+                bank: None,
+                amount: 0,
+                reversed: false,
+            };
+            Action::Reversal { original: ledger.seq_of(posting.rest()).map(wanted) }
+        }
+    };
+    if memo.as_ref().is_some_and(|m| m.chars().count() > 200) {
+        return Err(Refused::field(Code::InvalidField, "memo", "at most 200 characters"));
+    }
+    Ok(Command { key: stored_key(key), hash: hash.digest(), action, date: now.business_date(ledger.offset), memo })
+}
+
+/// A posting as shown.
+pub fn posting(ledger: &Ledger, p: &Posted) -> wire::Posting {
+    let id = |seq: u64| ledger.id_rest(seq);
+    let at = Timestamp::from_micros(p.at);
+    let posting = &p.posting;
+    let mut entries = Vec::with_capacity(3);
+    let moves = !matches!(posting.kind, Kind::Hold | Kind::Release);
+    let leg = |account: Option<jangbu_kernel::id::AccountId>, leg: Option<crate::domain::decide::Leg>, side| {
+        let (account, leg) = (account?, leg?);
+        Some(wire::Entry {
+            account: account.to_string(),
+            serial: Some(leg.serial),
+            side,
+            amount: posting.amount,
+            balance_after: Some(leg.balance),
+        })
+    };
+    let own = |account: &str, side, amount| wire::Entry {
+        account: account.to_owned(),
+        serial: None,
+        side,
+        amount,
+        balance_after: None,
+    };
+    if moves {
+        entries.extend(leg(p.debit, posting.debit, wire::Side::Debit));
+        entries.extend(leg(p.credit, posting.credit, wire::Side::Credit));
+        if let Some(bank) = posting.bank {
+            let side = if posting.credit.is_some() { wire::Side::Debit } else { wire::Side::Credit };
+            entries.push(own(bank, side, posting.amount + posting.tax));
+        }
+        if posting.tax > 0 {
+            entries.push(own("tax_suspense", wire::Side::Credit, posting.tax));
+        }
+    }
+    let hold = match posting.kind {
+        Kind::Hold => Some(posting.seq),
+        Kind::Capture | Kind::Release => posting.refers,
+        _ => None,
+    };
+    let reverses = posting.refers.filter(|_| posting.kind == Kind::Reversal);
+    wire::Posting {
+        id: PostingId::from_parts(millis(at), id(posting.seq)),
+        kind: posting.kind.name().to_owned(),
+        amount: posting.amount,
+        currency: p.currency,
+        business_date: posting.date,
+        posted_at: at,
+        entries,
+        hold: hold.map(|seq| HoldId::from_parts(0, id(seq))),
+        reverses: reverses.map(|seq| PostingId::from_parts(0, id(seq))),
+        memo: p.memo.clone(),
+    }
+}
+
+/// What was paid, as shown.
+pub fn payment(ledger: &Ledger, p: &Posted) -> Option<wire::InterestPayment> {
+    let paid = p.posting.interest.as_ref()?;
+    Some(wire::InterestPayment {
+        id: p.interest?,
+        from: paid.from,
+        to: paid.to,
+        gross: paid.gross,
+        income_tax: paid.income_tax,
+        local_tax: paid.local_tax,
+        other_tax: paid.other_tax,
+        net: paid.net,
+        posting: posting(ledger, p).id,
+    })
+}
+
+/// A refusal as a problem.
+pub fn problem(refusal: &Refusal) -> Problem {
+    Problem::refused(refusal)
+}
+
+/// An outcome of a batch.
+pub fn outcome(ledger: &Ledger, key: String, outcome: Outcome) -> wire::Outcome {
+    match outcome {
+        Outcome::Posted(p, _) => {
+            wire::Outcome { key, status: 201, posting: Some(posting(ledger, &p)), code: None, detail: None }
+        }
+        Outcome::Refused(refusal, _) => refused(key, &problem(&refusal)),
+        Outcome::KeyReused => refused(key, &Problem::new(Code::KeyReused, "the key came with another request before")),
+    }
+}
+
+/// A problem as an outcome of a batch.
+pub fn refused(key: String, problem: &Problem) -> wire::Outcome {
+    wire::Outcome {
+        key,
+        status: problem.status,
+        posting: None,
+        code: Some(problem.code.clone()),
+        detail: Some(problem.detail.clone()),
+    }
+}
+
+/// An account as shown.
+pub fn account(a: &Account, owner: Owner, number: String, product: String) -> wire::Account {
+    let marks: Vec<String> = Marks::OF_ACCOUNTS
+        .iter()
+        .chain(Marks::OF_CUSTOMERS.iter())
+        .filter(|(mark, _)| a.marks.any(*mark) || owner.marks.any(*mark))
+        .map(|(_, name)| (*name).to_owned())
+        .collect();
+    let status = match a.closed_on {
+        Some(_) => "closed",
+        None if marks.is_empty() => "active",
+        None => "restricted",
+    };
+    wire::Account {
+        id: a.id,
+        number,
+        customer: a.customer,
+        product,
+        currency: a.currency,
+        status: status.to_owned(),
+        marks,
+        ledger_balance: a.ledger,
+        held: a.held,
+        available_balance: a.available(),
+        last_serial: a.serial,
+        opened_on: a.opened_on,
+        closed_on: a.closed_on,
+    }
+}
+
+/// The business date of a request, decided once.
+pub fn today(ledger: &Ledger, now: Timestamp) -> BusinessDate {
+    now.business_date(ledger.offset)
+}

@@ -1,0 +1,209 @@
+//! An instance, opened: its calls, what it listens to, what it tells, and its regular work.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use jangbu_contracts::customer::{Kind, StandingChangedV1};
+use jangbu_contracts::deposit::PostingRecordedV1;
+use jangbu_contracts::topics;
+use jangbu_kernel::id::EventId;
+use jangbu_kernel::time::Timestamp;
+use jangbu_platform::consumer::{Consumer, Handler, Reject};
+use jangbu_platform::db::{Db, Event, Fault, Tx};
+use jangbu_platform::migrate::Migration;
+use jangbu_platform::relay::Outgoing;
+use jangbu_platform::service::{Job, Service, ServiceSpec, World};
+
+use crate::api::{Api, router, wire};
+use crate::combiner::Combiner;
+use crate::domain::book::{Marks, Owner};
+use crate::domain::command::{Action, Command};
+use crate::flows::post::{Outcome, known};
+use crate::flows::products::add_version;
+use crate::ledger::Ledger;
+use crate::store;
+use crate::terms_text::TermsText;
+
+const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "ledger", sql: include_str!("../migrations/0001_ledger.sql") }];
+
+/// The won instance.
+pub const KRW: ServiceSpec = ServiceSpec {
+    name: "deposit-krw",
+    migrations: MIGRATIONS,
+    asks: &[],
+    tells: &["deposit-krw.postings"],
+    listens: &[topics::CUSTOMER_STANDING],
+};
+
+/// The instance of foreign currencies.
+pub const FX: ServiceSpec = ServiceSpec { name: "deposit-fx", tells: &["deposit-fx.postings"], ..KRW };
+
+/// Holds released by one look at most.
+const HOLDS_PER_LOOK_MAX: u32 = 500;
+
+/// Opens an instance on a migrated database; `seed` are products that it offers from the start.
+///
+/// # Errors
+/// The store can't be read, or the seed is not valid.
+pub async fn open(spec: &ServiceSpec, tag: u16, world: World, seed: &str) -> Result<Service, Fault> {
+    let ledger = Ledger::new(world.db.clone(), spec.name, tag, world.offset, world.dice.clone());
+    let ledger = Arc::new(ledger);
+    let terms: Vec<TermsText> = serde_json::from_str(seed).map_err(|e| Fault::Damaged(format!("seed: {e}")))?;
+    let mut tx = world.db.read("deposit.open").await?;
+    let known_terms = store::products::all(&mut tx).await?;
+    drop(tx);
+    for version in terms.iter().filter(|t| !known_terms.iter().any(|(code, ..)| *code == t.code)) {
+        add_version(&ledger, version, version.from).await?.map_err(|why| Fault::Damaged(format!("seed: {why}")))?;
+    }
+    let combiner = Combiner::start(Arc::clone(&ledger));
+    let consumer = Consumer {
+        group: spec.name,
+        topics: spec.listens.iter().map(|t| (*t).to_owned()).collect(),
+        db: world.db.clone(),
+        handler: Arc::new(Standing(Arc::clone(&ledger))),
+    };
+    let api = Api { ledger: Arc::clone(&ledger), combiner: combiner.clone() };
+    Ok(Service {
+        name: spec.name.to_owned(),
+        db: world.db.clone(),
+        router: router(api),
+        consumers: vec![consumer],
+        outgoing: vec![Arc::new(Postings(Arc::clone(&ledger)))],
+        jobs: vec![fold_job(Arc::clone(&ledger)), hold_job(world.db, ledger, combiner)],
+    })
+}
+
+fn fold_job(ledger: Arc<Ledger>) -> Job {
+    let run = move |_: Timestamp| -> BoxFuture<'static, Result<(), Fault>> {
+        let ledger = Arc::clone(&ledger);
+        async move { ledger.fold().await.map(|_| ()) }.boxed()
+    };
+    Job { name: "deposit.fold", every_ms: 1_000, run: Box::new(run) }
+}
+
+/// Releases holds whose time has passed, each under a key of its own, so that a repeat does nothing.
+fn hold_job(db: Db, ledger: Arc<Ledger>, combiner: Combiner) -> Job {
+    let run = move |now: Timestamp| -> BoxFuture<'static, Result<(), Fault>> {
+        let (db, combiner, offset) = (db.clone(), combiner.clone(), ledger.offset);
+        async move {
+            let mut tx = db.read("deposit.lapsed").await?;
+            let lapsed = store::days::lapsed(&mut tx, now.micros(), HOLDS_PER_LOOK_MAX).await?;
+            drop(tx);
+            let release = |hold: &crate::domain::book::Hold| Command {
+                key: format!("lapsed-{:020}\u{1f}service:deposit", hold.seq),
+                hash: hold.seq,
+                action: Action::Release { hold: hold.seq },
+                date: now.business_date(offset),
+                memo: Some("lapsed".into()),
+            };
+            let commands: Vec<Command> = lapsed.iter().map(release).collect();
+            if !commands.is_empty() {
+                combiner.post(commands).await?;
+            }
+            Ok(())
+        }
+        .boxed()
+    };
+    Job { name: "deposit.lapsed_holds", every_ms: 500, run: Box::new(run) }
+}
+
+/// Takes over customers' standing.
+struct Standing(Arc<Ledger>);
+
+fn owner(event: &StandingChangedV1) -> Owner {
+    let marks = Marks::OF_CUSTOMERS
+        .iter()
+        .filter(|(_, name)| event.marks.iter().any(|m| m == name))
+        .fold(Marks::default(), |all, (mark, _)| all.with(*mark, true));
+    Owner { marks: marks.with(Marks::CORPORATION, event.kind == Kind::Corporation), version: event.version }
+}
+
+fn read(event: &Event) -> Result<StandingChangedV1, Reject> {
+    if event.event_type != StandingChangedV1::TYPE {
+        return Err(Reject::Poison(format!("{} is not a standing", event.event_type)));
+    }
+    serde_json::from_str(&event.payload).map_err(|e| Reject::Poison(e.to_string()))
+}
+
+impl Handler for Standing {
+    fn apply<'a>(&'a self, tx: &'a mut Tx, events: &'a [Event]) -> BoxFuture<'a, Result<(), Reject>> {
+        async move {
+            for event in events {
+                let standing = read(event)?;
+                let kind = if standing.kind == Kind::Corporation { "corporation" } else { "person" };
+                let owner = owner(&standing);
+                if store::accounts::keep_owner(tx, standing.customer, owner, kind, standing.birth_date).await? {
+                    // Decisions may use it at once: should this unit of work fail, the event comes again.
+                    let mut state = self.0.state(tx).await?;
+                    state.book.owners.insert(standing.customer, owner);
+                }
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+/// Postings on their way out: the message is made from the rows.
+struct Postings(Arc<Ledger>);
+
+impl Postings {
+    async fn events(&self, limit: u32) -> Result<Vec<Event>, Fault> {
+        let ledger = &self.0;
+        let mut tx = ledger.db.read("deposit.unsent").await?;
+        let ranges = store::outbox::ranges(&mut tx, limit).await?;
+        let (Some((first, _)), Some((_, last))) = (ranges.first(), ranges.last()) else { return Ok(Vec::new()) };
+        let rows = store::postings::range(&mut tx, *first, *last, limit).await?;
+        drop(tx);
+        let mut tx = ledger.db.begin("deposit.tell").await?;
+        let mut state = ledger.state(&mut tx).await?;
+        let mut events = Vec::with_capacity(rows.len());
+        for row in rows {
+            let seq = row.seq;
+            let outcome = known(ledger, &mut tx, &mut state, row).await?;
+            events.push(self.event(seq, &outcome)?);
+        }
+        Ok(events)
+    }
+
+    fn event(&self, seq: u64, outcome: &Outcome) -> Result<Event, Fault> {
+        // The id is made of the posting's place: sent twice, it is known as the same.
+        let id = EventId::from_parts(0, self.0.id_rest(seq));
+        let topic = topics::postings(&self.0.instance);
+        let Outcome::Posted(posted, _) = outcome else {
+            let (key, payload) = (String::new(), String::new());
+            return Ok(Event { id, topic, key, event_type: String::new(), payload });
+        };
+        let event = PostingRecordedV1 {
+            instance: self.0.instance.clone(),
+            posting: wire::posting(&self.0, posted),
+            interest: wire::payment(&self.0, posted),
+        };
+        let account = posted.debit.or(posted.credit);
+        Ok(Event {
+            id,
+            topic,
+            key: account.map(|a| a.to_string()).unwrap_or_default(),
+            event_type: PostingRecordedV1::TYPE.into(),
+            payload: serde_json::to_string(&event).map_err(|e| Fault::Damaged(e.to_string()))?,
+        })
+    }
+}
+
+impl Outgoing for Postings {
+    fn unsent(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Event>, Fault>> {
+        self.events(limit).boxed()
+    }
+
+    fn sent<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Result<(), Fault>> {
+        async move {
+            let last = events.last().and_then(|e| self.0.seq_of(e.id.rest()));
+            let mut tx = self.0.db.begin("deposit.sent").await?;
+            store::outbox::sent(&mut tx, last.unwrap_or(0)).await?;
+            tx.commit().await
+        }
+        .boxed()
+    }
+}
