@@ -44,6 +44,8 @@ pub struct World {
     pub offset: UtcOffset,
     /// The event log.
     pub log: Log,
+    /// The key for personal data at rest.
+    pub data_key: Arc<crate::crypto::DataKey>,
 }
 
 /// Regular work of a service.

@@ -1,0 +1,93 @@
+//! Calls in.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::response::Response;
+use axum::routing::{get, post, put};
+use jangbu_contracts::codes::Code;
+use jangbu_contracts::customer::{Register, SetMark};
+use jangbu_kernel::id::CustomerId;
+use jangbu_platform::db::Recall;
+use jangbu_platform::http::{BODY_BYTES_MAX, Keyed, Known, Refused, Strict, json, json_answer, path_id};
+use jangbu_platform::service::World;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::flows;
+
+/// Characters of a name at most.
+const NAME_CHARS_MAX: usize = 100;
+
+type Answer = Result<Response, Refused>;
+
+/// The calls under `/customer/v1`.
+pub fn router(world: Arc<World>) -> Router {
+    let calls = Router::new()
+        .route("/customers", post(register))
+        .route("/customers/{id}", get(show))
+        .route("/customers/{id}/marks/{mark}", put(set_mark))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(world);
+    Router::new().nest("/customer/v1", calls)
+}
+
+async fn register(
+    State(world): State<Arc<World>>,
+    known: Known,
+    Keyed(key): Keyed,
+    Strict(body): Strict<Register>,
+) -> Answer {
+    known.staff()?;
+    if body.name.trim().is_empty() || body.name.chars().count() > NAME_CHARS_MAX {
+        return Err(Refused::field(Code::InvalidField, "name", "must have 1 to 100 characters"));
+    }
+    if body.birth_date > known.now.business_date(world.offset) {
+        return Err(Refused::field(Code::InvalidField, "birth_date", "must not lie ahead"));
+    }
+    let hash = xxh3_64(&serde_json::to_vec(&body).unwrap_or_default());
+    match flows::register(&world, &key, hash, &body).await? {
+        Recall::Same(answer) if answer.body.starts_with('{') => Ok(json_answer(&answer, false)),
+        Recall::Same(kept) => {
+            // Kept is the id alone; the rest is as it was registered, since the body is the same.
+            let id: CustomerId = serde_json::from_str(&kept.body).map_err(|_| Refused::not_found())?;
+            let now = flows::get(&world, id).await?.ok_or_else(Refused::not_found)?;
+            let first = jangbu_contracts::customer::Customer {
+                status: "active".into(),
+                kyc: "verified".into(),
+                marks: Vec::new(),
+                ..now
+            };
+            json(201, &first, true)
+        }
+        Recall::KeyReused | Recall::New => {
+            Err(Refused::new(Code::KeyReused, "the key came with another request before"))
+        }
+    }
+}
+
+async fn show(State(world): State<Arc<World>>, known: Known, Path(id): Path<String>) -> Answer {
+    let id: CustomerId = path_id(&id)?;
+    if !known.may_see(&id.to_string()) {
+        return Err(Refused::not_found());
+    }
+    json(200, &flows::get(&world, id).await?.ok_or_else(Refused::not_found)?, false)
+}
+
+async fn set_mark(
+    State(world): State<Arc<World>>,
+    known: Known,
+    Path((id, mark)): Path<(String, String)>,
+    Strict(body): Strict<SetMark>,
+) -> Answer {
+    known.operator()?;
+    let id: CustomerId = path_id(&id)?;
+    if !flows::MARKS.contains(&mark.as_str()) {
+        return Err(Refused::not_found());
+    }
+    if body.reason.trim().is_empty() {
+        return Err(Refused::field(Code::InvalidField, "reason", "say why"));
+    }
+    let marked = flows::set_mark(&world, id, &mark, &body, &known.caller.subject).await?;
+    json(200, &marked.ok_or_else(Refused::not_found)?, false)
+}
