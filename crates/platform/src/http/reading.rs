@@ -98,7 +98,7 @@ fn search<T: DeserializeOwned>(bytes: &[u8], path: &str) -> Option<String> {
         return None;
     }
     let body: Value = serde_json::from_slice(bytes).ok()?;
-    let pointer = path.replace('.', "/").replace('[', "/").replace(']', "");
+    let pointer = path.replace(['.', '['], "/").replace(']', "");
     let pointer = if pointer.is_empty() { pointer } else { format!("/{pointer}") };
     let error = T::deserialize(&body).err()?.to_string();
     for name in body.pointer(&pointer)?.as_object()?.keys().take(64) {

@@ -1,0 +1,50 @@
+//! `jangbu token`
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jangbu_platform::auth::{Keyring, Role};
+use jangbu_platform::clock::{Clock, RealClock};
+
+/// What it is told.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The bank's directory.
+    #[arg(long, default_value_os_t = crate::default_data())]
+    data: PathBuf,
+    /// operator, service or customer.
+    #[arg(long)]
+    role: String,
+    /// Whose credential it is; for a customer his id.
+    #[arg(long, default_value = "cli")]
+    subject: String,
+    /// How long it is good: 30s, 15m, 1h, 7d.
+    #[arg(long, default_value = "1h")]
+    ttl: String,
+}
+
+/// Reads `30s`, `15m`, `1h`, `7d`.
+fn seconds(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+/// Prints a token.
+///
+/// # Errors
+/// Wrong use, or the keys can't be read.
+pub fn run(args: Args) -> Result<(), String> {
+    let role: Role = args.role.parse().map_err(|e| format!("{e}"))?;
+    let ttl = seconds(&args.ttl).ok_or("--ttl is a number and s, m, h or d, like 15m")?;
+    let keys = Keyring::load_or_create(&args.data.join("keys"), RealClock.now()).map_err(|e| e.to_string())?;
+    let token = keys.issue(role, &args.subject, RealClock.now(), Duration::from_secs(ttl));
+    println!("{}", token.map_err(|e| e.to_string())?);
+    Ok(())
+}
