@@ -76,6 +76,10 @@ impl From<Fault> for Refused {
     }
 }
 
+/// The code of an answer that is an error, left on the answer for whoever counts.
+#[derive(Clone, Debug)]
+pub struct ProblemCode(pub String);
+
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -89,6 +93,7 @@ impl IntoResponse for Refused {
         if self.0.status == 401 {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        response.extensions_mut().insert(ProblemCode(self.0.code));
         response
     }
 }
