@@ -1,15 +1,39 @@
 //! Chores of the workspace: `cargo xtask test` is the whole check, `cargo xtask tidy` its quick part.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod codes;
+mod crates;
+mod rules;
+mod scan;
+mod stages;
 mod tidy;
 
-use std::process::{Command, ExitCode};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+  test         format, tidy, lints, licences and all tests; what CI runs (also: ci)
+  tidy         the house rules alone, in a second
+  code-pages   begins the missing pages of docs/codes";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let done = match words.first().map(String::as_str) {
-        Some("tidy") => tidy::run(),
-        Some("test") => test(),
-        _ => Err("usage: cargo xtask tidy | test".into()),
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let root = root();
+    let done = match words.as_slice() {
+        ["tidy"] => tidy::run(&root),
+        ["test" | "ci"] => stages::test(&root),
+        ["code-pages"] => codes::write_pages(&root),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -20,17 +44,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn stage(name: &str, words: &[&str]) -> Result<(), String> {
-    println!("== {name}: cargo {}", words.join(" "));
-    let status = Command::new(env!("CARGO")).args(words).status().map_err(|e| format!("{name}: {e}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{name} failed")) }
-}
-
-/// Everything that must hold before a change lands.
-fn test() -> Result<(), String> {
-    stage("format", &["fmt", "--all", "--check"])?;
-    println!("== tidy");
-    tidy::run()?;
-    stage("lints", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
-    stage("tests", &["test", "--workspace"])
+/// The workspace's folder. Cargo says where this package stands when it runs it; that is asked first, since a binary
+/// may have been built from another checkout that shares its target folder.
+fn root() -> PathBuf {
+    let package = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").into());
+    PathBuf::from(package).join("..").canonicalize().unwrap_or_else(|_| PathBuf::from("."))
 }

@@ -1,152 +1,118 @@
-//! Rules of the workspace that a compiler doesn't know.
+//! Rules of the workspace that a compiler doesn't know, and the list of known offenders, which only shrinks.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Lines of a file at most.
-const FILE_LINES_MAX: usize = 600;
-/// Lines of a function at most.
-const FUNCTION_LINES_MAX: usize = 70;
-/// What decisions must not know.
-const IMPURE: [&str; 6] = ["async fn", "SystemTime", "rusqlite", "serde_json", "tracing", "jangbu_platform"];
-/// Words that say a thing is not done.
-const UNDONE: [&str; 5] = ["TO\u{44}O", "FIX\u{4d}E", "to\u{64}o!(", "unimplemente\u{64}!(", "#[ignor\u{65}"];
+use crate::rules::{Offence, check_file};
+use crate::{codes, crates};
+
+/// The list of known offenders: rule, file and how many offences, a line each.
+const DEBTS: &str = "xtask/tidy-debts.txt";
+/// Folders that hold our texts.
+const FOLDERS: [&str; 5] = ["crates", "xtask", "docs", ".ci", "deploy"];
+/// Kinds of files that are read.
+const KINDS: [&str; 9] = ["rs", "sql", "toml", "md", "html", "js", "css", "yml", "yaml"];
 
 /// Checks all rules.
 ///
 /// # Errors
-/// Every offence, a line each.
-pub fn run() -> Result<(), String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no workspace")?;
-    let mut offences = Vec::new();
+/// Every offence that is not a known debt, and every debt that is not one any more, a line each.
+pub fn run(root: &Path) -> Result<(), String> {
     let mut files = Vec::new();
-    collect(&root.join("crates"), &mut files)?;
-    collect(&root.join("xtask"), &mut files)?;
+    for folder in FOLDERS.iter().map(|f| root.join(f)).filter(|f| f.is_dir()) {
+        collect(&folder, &mut files)?;
+    }
+    files.sort();
+    let mut offences = crates::check(root)?;
+    offences.extend(codes::check(root)?);
     for file in &files {
-        let text = fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
-        let name = file.strip_prefix(root).unwrap_or(file).display().to_string();
+        let text = fs::read_to_string(file).map_err(|e| format!("reading {}: {e}", file.display()))?;
+        let name = file.strip_prefix(root).unwrap_or(file).to_string_lossy().replace('\\', "/");
         offences.extend(check_file(&name, &text));
     }
-    offences.extend(check_arrows(root)?);
-    offences.extend(check_codes(root)?);
-    if offences.is_empty() { Ok(()) } else { Err(offences.join("\n")) }
+    let debts = fs::read_to_string(root.join(DEBTS)).map_err(|e| format!("reading {DEBTS}: {e}"))?;
+    let complaints = settle(&offences, &debts)?;
+    if complaints.is_empty() {
+        println!("tidy: {} files, no new offence", files.len());
+        return Ok(());
+    }
+    Err(format!("{}\ntidy: {} complaints", complaints.join("\n"), complaints.len()))
 }
 
 fn collect(dir: &Path, into: &mut Vec<PathBuf>) -> Result<(), String> {
-    for entry in fs::read_dir(dir).map_err(|e| format!("{}: {e}", dir.display()))? {
-        let path = entry.map_err(|e| e.to_string())?.path();
+    for entry in fs::read_dir(dir).map_err(|e| format!("reading {}: {e}", dir.display()))? {
+        let path = entry.map_err(|e| format!("reading {}: {e}", dir.display()))?.path();
         if path.is_dir() {
             collect(&path, into)?;
-        } else if path.extension().is_some_and(|e| e == "rs") {
+        } else if path.extension().and_then(|e| e.to_str()).is_some_and(|e| KINDS.contains(&e)) {
             into.push(path);
         }
     }
-    into.sort();
     Ok(())
 }
 
-/// What is wrong with one file.
-fn check_file(name: &str, text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let lines = text.lines().count();
-    if lines > FILE_LINES_MAX {
-        found.push(format!("{name}: {lines} lines; at most {FILE_LINES_MAX}, so that a file is read in one go"));
-    }
-    for (line, length) in long_functions(text) {
-        found.push(format!("{name}:{line}: a function of {length} lines; at most {FUNCTION_LINES_MAX}"));
-    }
-    let in_domain = name.contains("/domain/") && name.starts_with("crates/");
-    for word in IMPURE.iter().filter(|w| in_domain && text.contains(**w)) {
-        found.push(format!("{name}: `{word}`; decisions are pure, so that they are tested as values"));
-    }
-    for word in UNDONE.iter().filter(|w| text.contains(**w)) {
-        found.push(format!("{name}: `{word}`; what is not done is not on main"));
-    }
-    let sql = ["\"SELECT ", "\"INSERT INTO ", "\"UPDATE ", "\"DELETE FROM "].iter().any(|w| text.contains(w));
-    let sql_here = name.contains("/store") || name.contains("/tests") || name.contains("crates/platform/");
-    if sql && !sql_here && name.starts_with("crates/") {
-        found.push(format!("{name}: SQL outside a store; all statements of a service stand together"));
-    }
-    found
-}
-
-/// Functions longer than allowed: first line and length. Code is formatted, so a function ends at the first line
-/// that is its closing brace at its own indent.
-fn long_functions(text: &str) -> Vec<(usize, usize)> {
-    let lines: Vec<&str> = text.lines().collect();
-    let mut found = Vec::new();
-    for (i, line) in lines.iter().enumerate() {
-        let indent = line.len() - line.trim_start().len();
-        let head = line.trim_start();
-        let is_fn = ["fn ", "pub fn ", "async fn ", "pub async fn ", "pub(crate) fn ", "pub(crate) async fn "]
-            .iter()
-            .any(|p| head.starts_with(p));
-        if !is_fn {
-            continue;
-        }
-        let end = format!("{}}}", " ".repeat(indent));
-        let length = lines[i..].iter().position(|l| *l == end).map_or(1, |n| n + 1);
-        if length > FUNCTION_LINES_MAX {
-            found.push((i + 1, length));
-        }
-    }
-    found
-}
-
-/// `kernel <- contracts <- platform <- services, sim <- jangbu`; a service never depends on a service.
-fn check_arrows(root: &Path) -> Result<Vec<String>, String> {
-    let base = ["jangbu-kernel", "jangbu-contracts", "jangbu-platform"];
-    let mut found = Vec::new();
-    for entry in fs::read_dir(root.join("crates")).map_err(|e| e.to_string())? {
-        let dir = entry.map_err(|e| e.to_string())?.path();
-        let name = dir.file_name().and_then(|n| n.to_str()).unwrap_or("").to_owned();
-        let allowed = match name.as_str() {
-            "kernel" => 0,
-            "contracts" => 1,
-            "platform" => 2,
-            "jangbu" => continue,
-            _ => 3,
+/// Offences less known debts. A debt counts the offences of one rule in one file, so that a listed file can't get
+/// worse, and a debt that was paid must leave the list.
+fn settle(offences: &[Offence], debts: &str) -> Result<Vec<String>, String> {
+    let mut owed = BTreeMap::new();
+    for line in debts.lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (&[rule, file, count], Some(n)) = (words.as_slice(), words.last().and_then(|n| n.parse::<usize>().ok()))
+        else {
+            return Err(format!("{DEBTS}: `{line}` is not `rule file count`"));
         };
-        let text = fs::read_to_string(dir.join("Cargo.toml")).map_err(|e| format!("{name}: {e}"))?;
-        let depends = text.lines().filter_map(|l| l.split(['.', ' ', '=']).next()).filter(|d| d.starts_with("jangbu-"));
-        for dep in depends.filter(|d| !base[..allowed].contains(d)) {
-            found.push(format!("crates/{name}: depends on {dep}; arrows go down only"));
-        }
-        if !text.contains("[lints]\nworkspace = true") {
-            found.push(format!("crates/{name}: lints stand in one place; say `[lints] workspace = true`"));
+        if n == 0 || owed.insert((rule, file), n).is_some() {
+            return Err(format!("{DEBTS}: `{rule} {file} {count}` is void or stands twice"));
         }
     }
-    Ok(found)
+    let mut met: BTreeMap<(&str, &str), Vec<&Offence>> = BTreeMap::new();
+    for offence in offences {
+        met.entry((offence.rule, &offence.file)).or_default().push(offence);
+    }
+    let mut complaints = Vec::new();
+    for (key, offences) in &met {
+        let known = owed.get(key).copied().unwrap_or(0);
+        if offences.len() > known {
+            complaints.extend(offences.iter().map(|o| tell(o)));
+        }
+    }
+    for ((rule, file), n) in owed {
+        let left = met.get(&(rule, file)).map_or(0, Vec::len);
+        if left < n {
+            complaints.push(format!("{DEBTS}: `{rule} {file}` says {n}, {left} are left: the list shrinks"));
+        }
+    }
+    Ok(complaints)
 }
 
-/// Every error code has its page, and every page its code.
-fn check_codes(root: &Path) -> Result<Vec<String>, String> {
-    let text = fs::read_to_string(root.join("crates/contracts/src/codes.rs")).map_err(|e| e.to_string())?;
-    let code = |line: &str| {
-        let row = line.trim().strip_prefix("(Code::")?;
-        Some(row.split('"').nth(1)?.to_owned())
-    };
-    let codes: BTreeSet<String> = text.lines().filter_map(code).collect();
-    let pages = fs::read_dir(root.join("docs/codes")).map_err(|e| e.to_string())?;
-    let page = |e: std::io::Result<fs::DirEntry>| Some(e.ok()?.file_name().to_str()?.strip_suffix(".md")?.to_owned());
-    let pages: BTreeSet<String> = pages.filter_map(page).collect();
-    let missing = codes.difference(&pages).map(|c| format!("docs/codes/{c}.md is missing"));
-    let stale = pages.difference(&codes).map(|c| format!("docs/codes/{c}.md is of no code"));
-    Ok(missing.chain(stale).collect())
+fn tell(offence: &Offence) -> String {
+    let Offence { rule, file, line, why } = offence;
+    if *line == 0 { format!("{file}: {why} [{rule}]") } else { format!("{file}:{line}: {why} [{rule}]") }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn offence(line: usize) -> Offence {
+        Offence { rule: "clock", file: "a.rs".into(), line, why: "why".into() }
+    }
+
     #[test]
-    fn offences_are_seen() {
-        let long = format!("fn a() {{\n{}}}\n", "    x();\n".repeat(FUNCTION_LINES_MAX));
-        assert_eq!(long_functions(&long), [(1, FUNCTION_LINES_MAX + 2)]);
-        assert_eq!(check_file("crates/x/src/domain/a.rs", "use serde_json;\n").len(), 1);
-        assert_eq!(check_file("crates/x/src/api.rs", "q(\"SELECT 1\")\n").len(), 1);
-        assert!(check_file("crates/x/src/store.rs", "q(\"SELECT 1\")\n").is_empty());
-        assert_eq!(check_file("crates/x/src/a.rs", &"\n".repeat(FILE_LINES_MAX + 1)).len(), 1);
+    fn debts_are_settled_to_the_count() {
+        let two = [offence(1), offence(2)];
+        assert_eq!(settle(&two, "").unwrap(), ["a.rs:1: why [clock]", "a.rs:2: why [clock]"]);
+        assert!(settle(&two, "# why\nclock a.rs 2\n").unwrap().is_empty());
+        assert_eq!(settle(&two, "clock a.rs 1\n").unwrap().len(), 2, "a listed file got worse");
+        assert_eq!(settle(&two[..1], "clock a.rs 2\n").unwrap().len(), 1, "the list must shrink");
+        assert_eq!(settle(&[], "clock a.rs 1\n").unwrap().len(), 1, "paid debts leave the list");
+    }
+
+    #[test]
+    fn a_crooked_list_is_refused() {
+        for list in ["clock a.rs", "clock a.rs x", "clock a.rs 0", "clock a.rs 1\nclock a.rs 1"] {
+            assert!(settle(&[], list).is_err(), "{list}");
+        }
     }
 }
