@@ -4,7 +4,6 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use jangbu_contracts::codes::Code;
 use jangbu_contracts::deposit as wire;
-use jangbu_contracts::problem::Problem;
 use jangbu_kernel::id::{AccountId, PostingId};
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::auth::Role;
@@ -86,19 +85,19 @@ pub async fn batch(State(api): State<Api>, known: Known, Strict(body): Strict<wi
     for keyed in body.commands {
         let read = if is_key(&keyed.key) {
             serde_json::from_value::<wire::Command>(keyed.command)
-                .map_err(|e| Problem::new(Code::InvalidField, e.to_string()))
+                .map_err(|e| Refused::new(Code::InvalidField, e.to_string()))
         } else {
-            Err(Problem::new(Code::KeyInvalid, "a key is 1 to 64 printable ASCII characters"))
+            Err(Refused::new(Code::KeyInvalid, "a key is 1 to 64 printable ASCII characters"))
         };
         let key = known.caller.key(&keyed.key);
-        let command = read.and_then(|c| convert::command(&api.ledger, &key, c, known.now).map_err(|r| *r.0));
+        let command = read.and_then(|c| convert::command(&api.ledger, &key, c, known.now));
         match command {
             Ok(command) => {
                 commands.push(command);
                 keys.push(keyed.key);
                 outcomes.push(None);
             }
-            Err(problem) => outcomes.push(Some(convert::refused(keyed.key, &problem))),
+            Err(refused) => outcomes.push(Some(convert::refused(keyed.key, &refused.0))),
         }
     }
     let posted = if commands.is_empty() { Vec::new() } else { api.combiner.post(commands).await? };
