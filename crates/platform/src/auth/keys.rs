@@ -1,8 +1,7 @@
 //! Key files: one Ed25519 seed each, in hexadecimal, named by the instant of its making so that names sort by age.
 
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use ed25519_dalek::SigningKey;
@@ -73,25 +72,8 @@ pub(super) fn create(dir: &Path, now: Timestamp, dice: &Dice) -> Result<SigningK
     let seed = dice.bytes::<32>();
     let kid = format!("{:016x}-{}", now.micros().max(0), token::hex(&dice.bytes::<4>()));
     let path = dir.join(format!("{kid}{ENDING}"));
-    write_private(&path, token::hex(&seed).as_bytes()).map_err(|e| failed("write", &path, e))?;
+    crate::files::write_private(&path, token::hex(&seed).as_bytes()).map_err(|e| failed("write", &path, e))?;
     Ok(SigningKeyFile::from_seed(kid, seed))
-}
-
-/// Writes a new file that only its owner may read, whole or not at all.
-pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(".new");
-    let unfinished = Path::new(&unfinished);
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(unfinished)?;
-    // An unfinished file of an earlier try keeps its mode.
-    file.set_permissions(fs::Permissions::from_mode(0o600))?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(unfinished, path)?;
-    if let Some(dir) = path.parent() {
-        fs::File::open(dir)?.sync_all()?; // the name itself must outlive a power failure
-    }
-    Ok(())
 }
 
 /// Removes the file of a key.
