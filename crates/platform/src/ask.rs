@@ -26,7 +26,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::auth::{Keyring, Role};
-use crate::clock::Clock;
+use crate::clock::{Clock, ticks};
 use crate::context::{Context, Trace};
 use crate::db::Fault;
 use crate::dice::Dice;
@@ -178,7 +178,7 @@ impl Ask {
     /// Makes a call and waits for what became of it, no longer than the request that this task answers may take.
     pub async fn call(&self, call: &Call<'_>) -> Outcome<Reply> {
         let shared = &self.0.shared;
-        let now = Instant::now();
+        let now = ticks();
         let longest = now + Duration::from_millis(REPLY_MS_MAX);
         let (trace, deadline) = match Context::current() {
             Some(context) => (context.trace, longest.min(context.deadline - Duration::from_millis(MARGIN_MS))),
@@ -193,7 +193,7 @@ impl Ask {
                 Err(_) => return Outcome::Unknown(format!("{} did not answer in time", call.service)),
             };
             let pause = Duration::from_millis(wait_ms + shared.dice.below(wait_ms));
-            let again = tried < TRIES_MAX && Instant::now() + pause < deadline;
+            let again = tried < TRIES_MAX && ticks() + pause < deadline;
             match sent {
                 Sent::Answer { status, .. } if status == 429 && again => {}
                 Sent::Never(_) if again => {}
@@ -258,7 +258,7 @@ impl Ask {
     }
 
     fn request(&self, call: &Call<'_>, trace: Trace, deadline: Instant) -> Result<Request<Bytes>, String> {
-        let left = deadline.saturating_duration_since(Instant::now()).as_millis().max(1);
+        let left = deadline.saturating_duration_since(ticks()).as_millis().max(1);
         let mut request = Request::builder()
             .method(call.method.clone())
             .uri(format!("/{}/v1{}", call.service, call.path))

@@ -23,6 +23,12 @@ impl Clock for RealClock {
     }
 }
 
+/// The running time, for deadlines and durations and never for dates. A paused runtime (tests, simulations) pauses it.
+#[must_use]
+pub fn ticks() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 /// A clock that stands still until it is moved, and never goes back.
 #[derive(Debug)]
 pub struct ManualClock(AtomicI64);

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::clock::ticks;
+
 tokio::task_local! {
     static CONTEXT: Context;
 }
@@ -96,7 +98,7 @@ impl Context {
     /// How long the caller still waits.
     #[must_use]
     pub fn left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
+        self.deadline.saturating_duration_since(ticks())
     }
 }
 

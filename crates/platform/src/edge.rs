@@ -24,6 +24,7 @@ use jangbu_contracts::codes::Code;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::clock::ticks;
 use crate::context::{Context, Trace};
 use crate::dice::Dice;
 use crate::http::{BODY_BYTES_MAX, Gate, ProblemCode, Refused};
@@ -118,7 +119,7 @@ pub fn beside(metrics: Metrics, ready: impl Fn() -> Result<(), String> + Clone +
 }
 
 async fn around(State(door): State<Arc<Door>>, mut request: Request, next: Next) -> Response {
-    let started = Instant::now();
+    let started = ticks();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let key = text_header(request.headers(), "idempotency-key").map(str::to_owned);
