@@ -80,11 +80,12 @@ fn fold_job(ledger: Arc<Ledger>) -> Job {
         let ledger = Arc::clone(&ledger);
         async move { ledger.fold().await.map(|_| ()) }.boxed()
     };
-    Job { name: "deposit.fold", every_ms: 1_000, run: Box::new(run) }
+    Job { name: "deposit.fold", every_ms: 1_000, run: Box::new(run), due: None }
 }
 
 /// Releases holds whose time has passed, each under a key of its own, so that a repeat does nothing.
 fn hold_job(db: Db, ledger: Arc<Ledger>, combiner: Combiner) -> Job {
+    let due_db = db.clone();
     let run = move |now: Timestamp| -> BoxFuture<'static, Result<(), Fault>> {
         let (db, combiner, offset) = (db.clone(), combiner.clone(), ledger.offset);
         async move {
@@ -106,7 +107,15 @@ fn hold_job(db: Db, ledger: Arc<Ledger>, combiner: Combiner) -> Job {
         }
         .boxed()
     };
-    Job { name: "deposit.lapsed_holds", every_ms: 500, run: Box::new(run) }
+    let due = move || -> BoxFuture<'static, Result<Option<Timestamp>, Fault>> {
+        let db = due_db.clone();
+        async move {
+            let mut tx = db.read("deposit.next_lapse").await?;
+            Ok(store::days::next_lapse(&mut tx).await?.map(Timestamp::from_micros))
+        }
+        .boxed()
+    };
+    Job { name: "deposit.lapsed_holds", every_ms: 500, run: Box::new(run), due: Some(Box::new(due)) }
 }
 
 /// Takes over customers' standing.

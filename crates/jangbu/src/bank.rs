@@ -1,62 +1,136 @@
-//! A bank opened in one process: every service on its own embedded database under one directory.
+//! Services opened in one process, all of the bank or a few, on embedded engines under one directory.
+//!
+//! Each service has its own database file; the event log is one file that processes on the same directory share. A
+//! lock file per service tells a second process at once that the service is open already.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::routing::get;
 use jangbu_kernel::time::UtcOffset;
+use jangbu_platform::ask::Ask;
 use jangbu_platform::auth::Keyring;
-use jangbu_platform::clock::Clock;
+use jangbu_platform::clock::{Clock, RealClock};
+use jangbu_platform::consumer::Consumer;
 use jangbu_platform::crypto::DataKey;
 use jangbu_platform::db::{Db, Fault};
 use jangbu_platform::dice::Dice;
+use jangbu_platform::edge::{Edge, beside};
 use jangbu_platform::http::{Gate, with_fallbacks};
 use jangbu_platform::log::Log;
 use jangbu_platform::migrate;
-use jangbu_platform::relay;
-use jangbu_platform::service::{Service, ServiceSpec, Stop, World, run_job};
+use jangbu_platform::relay::{self, Outgoing};
+use jangbu_platform::service::{Job, Service, Stop, World, run_job};
+use jangbu_platform::telemetry::Metrics;
 use tokio::task::JoinSet;
 
-/// An open bank.
+use crate::services::Entry;
+
+/// How long one look for events under way waits before the next.
+const SETTLE_POLL_MS: u64 = 5;
+
+/// How a bank is opened.
+pub struct Opening {
+    /// Where its files live; made when missing.
+    pub dir: PathBuf,
+    /// Its time.
+    pub clock: Arc<dyn Clock>,
+    /// Its chance.
+    pub dice: Dice,
+    /// Which services are opened in this process.
+    pub services: Vec<&'static Entry>,
+    /// Where the others are: name and base address.
+    pub peers: Vec<(String, String)>,
+}
+
+impl Opening {
+    /// The whole bank in `dir`.
+    #[must_use]
+    pub fn whole(dir: &Path, clock: Arc<dyn Clock>, dice: Dice) -> Self {
+        Self { dir: dir.to_owned(), clock, dice, services: crate::services::ALL.iter().collect(), peers: Vec::new() }
+    }
+}
+
+/// What runs of an open service besides its calls.
+pub struct Part {
+    /// Its name.
+    pub name: String,
+    /// Its database.
+    pub db: Db,
+    /// Its consumers.
+    pub consumers: Vec<Consumer>,
+    /// Where its events wait to leave.
+    pub outgoing: Vec<Arc<dyn Outgoing>>,
+    /// Its regular work.
+    pub jobs: Vec<Arc<Job>>,
+}
+
+/// An open bank, or the part of one that this process runs.
 pub struct Bank {
-    /// All calls of all services.
+    /// All calls of all services, behind the edge.
     pub router: Router,
     /// The bank's keys.
     pub keys: Keyring,
+    /// Calls to the services in the name of the bank's own programs.
+    pub ask: Ask,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The event log.
+    pub log: Log,
+    /// The bank's time.
+    pub clock: Arc<dyn Clock>,
+    /// Who knows callers.
+    pub gate: Gate,
+    /// What runs.
+    pub parts: Arc<Vec<Part>>,
     /// Tells running parts to end.
     pub stop: Stop,
     tasks: JoinSet<()>,
     // Held while the bank is open: a second process is told at once.
-    _lock: File,
+    _locks: Vec<File>,
 }
 
-/// Takes the directory for this process alone.
-fn lock(dir: &Path) -> Result<File, Fault> {
+/// Takes a service of the directory for this process alone.
+fn lock(dir: &Path, service: &str) -> Result<File, Fault> {
+    let path = dir.join(format!("{service}.lock"));
     let storage =
-        |e: std::io::Error| Fault::Storage { doing: format!("opening {}", dir.display()), why: e.to_string() };
-    std::fs::create_dir_all(dir).map_err(storage)?;
-    let file = File::options().create(true).truncate(false).write(true).open(dir.join("lock")).map_err(storage)?;
+        |e: std::io::Error| Fault::Storage { doing: format!("opening {}", path.display()), why: e.to_string() };
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(storage)?;
     file.try_lock().map_err(|_| {
-        Fault::Unavailable(format!("{} is in use by another jangbu process; stop it first", dir.display()))
+        let why = format!("{service} in {} is run by another jangbu process; stop it first", dir.display());
+        Fault::Unavailable(why)
     })?;
     Ok(file)
 }
 
 impl Bank {
-    /// Opens the bank that lives in `dir`, made when missing, and starts its relays, consumers and jobs.
+    /// Opens services and starts their relays, consumers and jobs.
     ///
     /// # Errors
     /// The directory is in use, can't be read or written, or belongs to newer code.
-    pub async fn open(dir: &Path, clock: Arc<dyn Clock>, dice: Dice) -> Result<Bank, Fault> {
-        let lock = lock(dir)?;
-        let keys = Keyring::load_or_create(&dir.join("keys"), clock.now());
+    pub async fn open(opening: Opening) -> Result<Bank, Fault> {
+        let Opening { dir, clock, dice, services, peers } = opening;
+        let making =
+            |e: std::io::Error| Fault::Storage { doing: format!("making {}", dir.display()), why: e.to_string() };
+        std::fs::create_dir_all(&dir).map_err(making)?;
+        let locks = services.iter().map(|entry| lock(&dir, entry.spec.name)).collect::<Result<Vec<_>, _>>()?;
+        let wall: Arc<dyn Clock> = Arc::new(RealClock);
+        let keys = Keyring::load_or_create(&dir.join("keys"), wall.now());
         let keys = keys.map_err(|e| Fault::Storage { doing: "opening the signing keys".into(), why: e.to_string() })?;
-        let data_key = Arc::new(DataKey::open(dir, dice.clone())?);
+        let data_key = Arc::new(DataKey::open(&dir, dice.clone())?);
         let log = Log::open_embedded(&dir.join("log.db"), Arc::clone(&clock), dice.clone()).await?;
-        let mut services = Vec::new();
-        for spec in crate::services::ALL {
+        let metrics = Metrics::default();
+        let gate = Gate::new(keys.clone(), Arc::clone(&clock)).with_wall_clock(Arc::clone(&wall));
+        let edge = Edge::new(gate.clone(), dice.clone(), metrics.clone());
+        let ask = Ask::new("bank", keys.clone(), wall, dice.clone());
+        for (service, base) in &peers {
+            ask.open_there(service, base).map_err(Fault::Unavailable)?;
+        }
+        let mut router = Router::new();
+        let mut parts = Vec::new();
+        for Entry { spec, open } in services {
             let db = Db::open_embedded(&dir.join(format!("{}.db", spec.name)), Arc::clone(&clock), dice.clone())?;
             migrate::apply(&db, spec.migrations).await?;
             let world = World {
@@ -66,44 +140,83 @@ impl Bank {
                 offset: UtcOffset::SEOUL,
                 log: log.clone(),
                 data_key: Arc::clone(&data_key),
+                ask: ask.named(spec.name),
+                metrics: metrics.clone(),
             };
-            services.push(open_service(spec, world).await?);
+            let service = open(world).await?;
+            let calls = edge.open(&service.name, service.router.clone());
+            ask.open_here(&service.name, with_fallbacks(calls.clone()));
+            router = router.merge(calls);
+            parts.push(part(service));
         }
-        let (stop, mut tasks) = (Stop::default(), JoinSet::new());
-        let mut router = Router::new().route("/healthz", get(|| async { "ok\n" }));
-        for service in services {
-            router = router.merge(service.router.clone());
-            start(service, &log, &clock, &stop, &mut tasks);
-        }
-        let gate = Gate { keys: keys.clone(), clock };
-        let router = with_fallbacks(router).layer(axum::Extension(gate));
-        Ok(Bank { router, keys, stop, tasks, _lock: lock })
+        let stop = Stop::default();
+        let stopping = stop.clone();
+        let ready = move || if stopping.is_stopping() { Err("shutting down".to_owned()) } else { Ok(()) };
+        let router = router.merge(beside(metrics.clone(), ready));
+        let (parts, tasks) = (Arc::new(parts), JoinSet::new());
+        let mut bank = Bank { router, keys, ask, metrics, log, clock, gate, parts, stop, tasks, _locks: locks };
+        bank.start();
+        Ok(bank)
     }
 
-    /// Lets everything under way end.
+    fn start(&mut self) {
+        for part in self.parts.iter() {
+            for outgoing in &part.outgoing {
+                let wake = part.db.emitted();
+                let relay =
+                    relay::run(part.name.clone(), Arc::clone(outgoing), wake, self.log.clone(), self.stop.clone());
+                self.tasks.spawn(relay);
+            }
+            for consumer in &part.consumers {
+                self.tasks.spawn(consumer.clone().run(self.log.clone(), self.stop.clone()));
+            }
+            for job in &part.jobs {
+                self.tasks.spawn(run_job(Arc::clone(job), Arc::clone(&self.clock), self.stop.clone()));
+            }
+        }
+    }
+
+    /// Lets everything under way end, then lets go of the directory.
     pub async fn close(mut self) {
         self.stop.stop();
+        for part in self.parts.iter() {
+            self.ask.close(&part.name); // routers know the way to each other: a circle that must be cut
+        }
         while self.tasks.join_next().await.is_some() {}
     }
 }
 
-async fn open_service(spec: &'static ServiceSpec, world: World) -> Result<Service, Fault> {
-    match spec.name {
-        "customer" => Ok(jangbu_customer::open(world)),
-        "deposit-krw" => jangbu_deposit::service::open(spec, 1, world, include_str!("../seed/deposit-krw.json")).await,
-        _ => jangbu_deposit::service::open(spec, 2, world, include_str!("../seed/deposit-fx.json")).await,
-    }
+fn part(service: Service) -> Part {
+    let Service { name, db, consumers, outgoing, jobs, .. } = service;
+    Part { name, db, consumers, outgoing, jobs: jobs.into_iter().map(Arc::new).collect() }
 }
 
-fn start(service: Service, log: &Log, clock: &Arc<dyn Clock>, stop: &Stop, tasks: &mut JoinSet<()>) {
-    for outgoing in service.outgoing {
-        let wake = service.db.emitted();
-        tasks.spawn(relay::run(service.name.clone(), outgoing, wake, log.clone(), stop.clone()));
+/// Waits until every event that was told has been taken by all who listen.
+///
+/// # Errors
+/// A database or the log failed.
+pub async fn settle(parts: &[Part], log: &Log) -> Result<(), Fault> {
+    // Twice: an event may pass from a table already looked at to one not yet looked at.
+    while !(settled(parts, log).await? && settled(parts, log).await?) {
+        tokio::time::sleep(Duration::from_millis(SETTLE_POLL_MS)).await;
     }
-    for consumer in service.consumers {
-        tasks.spawn(consumer.run(log.clone(), stop.clone()));
+    Ok(())
+}
+
+async fn settled(parts: &[Part], log: &Log) -> Result<bool, Fault> {
+    for part in parts {
+        for outgoing in &part.outgoing {
+            if !outgoing.unsent(1).await?.is_empty() {
+                return Ok(false);
+            }
+        }
     }
-    for job in service.jobs {
-        tasks.spawn(run_job(job, Arc::clone(clock), stop.clone()));
+    for consumer in parts.iter().flat_map(|part| &part.consumers) {
+        for topic in &consumer.topics {
+            if log.lag(consumer.group, topic).await? > 0 {
+                return Ok(false);
+            }
+        }
     }
+    Ok(true)
 }

@@ -1,6 +1,7 @@
-//! The one binary: the whole bank in one process, and the tools around it.
+//! The one binary: the whole bank in one process, any service alone, and the tools around them.
 
 mod bank;
+mod clock;
 mod services;
 mod token;
 mod up;
@@ -9,17 +10,43 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use jangbu_platform::telemetry::logging::{self, LogFormat};
 
-/// Done.
-const DONE: u8 = 0;
-/// The world failed.
-const WORLD_FAILED: u8 = 3;
+/// Why a command could not do what it was told.
+#[derive(Debug)]
+pub enum Failure {
+    /// It was told nonsense.
+    Use(String),
+    /// The world failed.
+    World(String),
+}
+
+impl From<jangbu_platform::db::Fault> for Failure {
+    fn from(fault: jangbu_platform::db::Fault) -> Self {
+        Failure::World(fault.to_string())
+    }
+}
+
+/// What a command answers; a `No` is an answer too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Done.
+    Done,
+    /// The answer is no.
+    No,
+}
+
+/// How every command ends.
+pub type Ended = Result<Verdict, Failure>;
 
 #[derive(Parser)]
 #[command(name = "jangbu", version, about = "An open-source core-banking system")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Lines of the log: human or json.
+    #[arg(long, global = true, value_parser = ["human", "json"], default_value = "human")]
+    log_format: String,
 }
 
 #[derive(Subcommand)]
@@ -32,31 +59,57 @@ enum Command {
     Services,
 }
 
+impl Command {
+    /// What the log tells unless `JANGBU_LOG` says otherwise: a bank on a terminal is not drowned in its own calls.
+    fn log_filter(&self) -> &'static str {
+        match self {
+            Command::Up(_) => "info,access=warn",
+            Command::Token(_) | Command::Services => "warn",
+        }
+    }
+}
+
 /// Where `up` keeps the bank unless told otherwise.
 fn default_data() -> PathBuf {
     PathBuf::from("jangbu-data")
 }
 
+/// Runs a command's asynchronous work on all cores.
+///
+/// # Errors
+/// The threads can't be had, or what the work itself fails with.
+fn block_on(work: impl Future<Output = Ended>) -> Ended {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|e| Failure::World(format!("could not start the runtime: {e}")))?.block_on(work)
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter(filter.unwrap_or_else(|_| "info".into()))
-        .init();
-    let done = match cli.command {
-        Command::Up(args) => up::run(args),
-        Command::Token(args) => token::run(args),
-        Command::Services => {
-            print!("{}", services::drawing());
-            Ok(())
-        }
-    };
-    match done {
-        Ok(()) => ExitCode::from(DONE),
-        Err(why) => {
+    let filter = std::env::var("JANGBU_LOG").unwrap_or_else(|_| cli.command.log_filter().to_owned());
+    let format = if cli.log_format == "json" { LogFormat::Json } else { LogFormat::Human };
+    let log = logging::start(format, &filter).map_err(Failure::Use);
+    let ended = log.and_then(|guard| {
+        let ended = match cli.command {
+            Command::Up(args) => up::run(args),
+            Command::Token(args) => token::run(args),
+            Command::Services => {
+                print!("{}", services::drawing());
+                Ok(Verdict::Done)
+            }
+        };
+        drop(guard); // lines that wait are written before the last word
+        ended
+    });
+    match ended {
+        Ok(Verdict::Done) => ExitCode::from(0),
+        Ok(Verdict::No) => ExitCode::from(1),
+        Err(Failure::Use(why)) => {
             eprintln!("jangbu: {why}");
-            ExitCode::from(WORLD_FAILED)
+            ExitCode::from(2)
+        }
+        Err(Failure::World(why)) => {
+            eprintln!("jangbu: {why}");
+            ExitCode::from(3)
         }
     }
 }

@@ -2,21 +2,46 @@
 
 use std::fmt::Write;
 
-use jangbu_platform::service::ServiceSpec;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use jangbu_platform::db::Fault;
+use jangbu_platform::service::{Service, ServiceSpec, World};
+
+/// A service of the bank: what is known of it, and how it is opened on a migrated database.
+pub struct Entry {
+    /// What is known of it.
+    pub spec: &'static ServiceSpec,
+    /// Opens it.
+    pub open: fn(World) -> BoxFuture<'static, Result<Service, Fault>>,
+}
 
 /// All services of the bank.
-pub const ALL: [&ServiceSpec; 3] =
-    [&jangbu_customer::SERVICE, &jangbu_deposit::service::KRW, &jangbu_deposit::service::FX];
+pub const ALL: &[Entry] = &[
+    Entry { spec: &jangbu_customer::SERVICE, open: |world| async { Ok(jangbu_customer::open(world)) }.boxed() },
+    Entry { spec: &jangbu_deposit::service::KRW, open: deposit_krw },
+    Entry { spec: &jangbu_deposit::service::FX, open: deposit_fx },
+];
+
+fn deposit_krw(world: World) -> BoxFuture<'static, Result<Service, Fault>> {
+    let seed = include_str!("../seed/deposit-krw.json");
+    jangbu_deposit::service::open(&jangbu_deposit::service::KRW, 1, world, seed).boxed()
+}
+
+fn deposit_fx(world: World) -> BoxFuture<'static, Result<Service, Fault>> {
+    let seed = include_str!("../seed/deposit-fx.json");
+    jangbu_deposit::service::open(&jangbu_deposit::service::FX, 2, world, seed).boxed()
+}
 
 /// Who asks and tells whom, a line each.
 #[must_use]
 pub fn drawing() -> String {
     let mut out = String::new();
-    for service in ALL {
+    for service in ALL.iter().map(|entry| entry.spec) {
         let asks = if service.asks.is_empty() { "nobody".to_owned() } else { service.asks.join(", ") };
         let _ = writeln!(out, "{} asks {asks}", service.name); // writing to a string can't fail
         for topic in service.tells {
-            let heard: Vec<&str> = ALL.iter().filter(|s| s.listens.contains(topic)).map(|s| s.name).collect();
+            let heard = ALL.iter().filter(|e| e.spec.listens.contains(topic)).map(|e| e.spec.name);
+            let heard = heard.collect::<Vec<_>>();
             let heard = if heard.is_empty() { "nobody yet".to_owned() } else { heard.join(", ") };
             let _ = writeln!(out, "{} tells {topic} -> {heard}", service.name);
         }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use jangbu_platform::auth::{Keyring, Role};
 use jangbu_platform::clock::{Clock, RealClock};
 
+use crate::{Ended, Failure, Verdict};
+
 /// What it is told.
 #[derive(clap::Args)]
 pub struct Args {
@@ -40,11 +42,16 @@ fn seconds(text: &str) -> Option<u64> {
 ///
 /// # Errors
 /// Wrong use, or the keys can't be read.
-pub fn run(args: Args) -> Result<(), String> {
-    let role: Role = args.role.parse().map_err(|e| format!("{e}"))?;
-    let ttl = seconds(&args.ttl).ok_or("--ttl is a number and s, m, h or d, like 15m")?;
-    let keys = Keyring::load_or_create(&args.data.join("keys"), RealClock.now()).map_err(|e| e.to_string())?;
+pub fn run(args: Args) -> Ended {
+    let role: Role = args.role.parse().map_err(|e: jangbu_platform::auth::AuthError| Failure::Use(e.to_string()))?;
+    let ttl = seconds(&args.ttl).ok_or_else(|| Failure::Use("--ttl is a number and s, m, h or d, like 15m".into()))?;
+    let dir = args.data.join("keys");
+    if !dir.is_dir() {
+        let why = format!("there is no bank in {}: `jangbu up --data` makes one", args.data.display());
+        return Err(Failure::World(why));
+    }
+    let keys = Keyring::load_or_create(&dir, RealClock.now()).map_err(|e| Failure::World(e.to_string()))?;
     let token = keys.issue(role, &args.subject, RealClock.now(), Duration::from_secs(ttl));
-    println!("{}", token.map_err(|e| e.to_string())?);
-    Ok(())
+    println!("{}", token.map_err(|e| Failure::Use(e.to_string()))?);
+    Ok(Verdict::Done)
 }

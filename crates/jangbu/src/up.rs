@@ -1,15 +1,22 @@
 //! `jangbu up`: the whole bank in one process.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jangbu_platform::auth::Role;
-use jangbu_platform::clock::{Clock, RealClock};
+use jangbu_kernel::time::Timestamp;
+use jangbu_platform::auth::{Keyring, LoginLinks, Role};
+use jangbu_platform::clock::{Clock, ManualClock, RealClock};
 use jangbu_platform::dice::Dice;
+use jangbu_platform::edge::Edge;
 use jangbu_platform::files::write_private;
+use jangbu_platform::http::with_fallbacks;
+use jangbu_platform::serve::{ServeLimits, Server};
+use jangbu_platform::service::Stop;
 
-use crate::bank::Bank;
+use crate::bank::{Bank, Opening};
+use crate::{Ended, Failure, Verdict};
 
 /// How long the credentials that `up` lays into the directory are good.
 const CREDENTIAL_TTL: Duration = Duration::from_secs(30 * 86_400);
@@ -23,47 +30,100 @@ pub struct Args {
     /// Port on this machine.
     #[arg(long, default_value_t = 8080)]
     port: u16,
+    /// Whose time it is: the machine's, or one that stands still and is moved by `POST /sim/v1/clock`.
+    #[arg(long, value_enum, default_value_t = ClockKind::Real)]
+    clock: ClockKind,
+    /// Where a manual clock starts, like 2026-01-01T00:00:00+09:00; now when absent.
+    #[arg(long, requires_if("manual", "clock"))]
+    at: Option<Timestamp>,
+    /// Makes chance repeatable: ids and simulated customers follow from it.
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+/// Kinds of clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum ClockKind {
+    /// The machine's.
+    Real,
+    /// Stands still and is moved by hand.
+    Manual,
 }
 
 /// Opens the bank and serves it until it is told to end.
 ///
 /// # Errors
 /// The port is taken, or the directory can't be used.
-pub fn run(args: Args) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| e.to_string())?;
-    runtime.block_on(serve(args))
+pub fn run(args: Args) -> Ended {
+    if args.at.is_some() && args.clock == ClockKind::Real {
+        return Err(Failure::Use("--at goes with --clock manual: the real clock can't be set".into()));
+    }
+    crate::block_on(serve(args))
 }
 
-fn lay_credentials(bank: &Bank, dir: &Path) -> Result<(), String> {
+/// Takes an address on this machine.
+///
+/// # Errors
+/// It is taken, with the way out.
+pub async fn bind(address: SocketAddr) -> Result<Server, Failure> {
+    let bound = Server::bind(address, ServeLimits::default()).await;
+    bound.map_err(|e| Failure::World(format!("port {} can't be used ({e}); name another by --port", address.port())))
+}
+
+/// Lays fresh credentials into the directory, for the operator and for programs of the bank.
+fn lay_credentials(keys: &Keyring, dir: &Path) -> Result<(), Failure> {
     for (role, name) in [(Role::Operator, "operator"), (Role::Service, "service")] {
-        let token = bank.keys.issue(role, name, RealClock.now(), CREDENTIAL_TTL).map_err(|e| e.to_string())?;
-        write_private(&dir.join(format!("{name}.token")), token.as_bytes()).map_err(|e| e.to_string())?;
+        let token = keys.issue(role, name, RealClock.now(), CREDENTIAL_TTL);
+        let token = token.map_err(|e| Failure::World(e.to_string()))?;
+        let path = dir.join(format!("{name}.token"));
+        let written = write_private(&path, token.as_bytes());
+        written.map_err(|e| Failure::World(format!("could not write {}: {e}", path.display())))?;
     }
     Ok(())
 }
 
-async fn serve(args: Args) -> Result<(), String> {
-    let address = (std::net::Ipv4Addr::LOCALHOST, args.port);
-    let listener = tokio::net::TcpListener::bind(address).await;
-    let listener = listener.map_err(|e| format!("port {} can't be used ({e}); name another by --port", args.port))?;
-    let bank = Bank::open(&args.data, Arc::new(RealClock), Dice::from_os()).await.map_err(|e| e.to_string())?;
-    lay_credentials(&bank, &args.data)?;
-    for service in crate::services::ALL {
-        println!("{} is open at http://127.0.0.1:{}/{}/v1", service.name, args.port, service.name);
+async fn serve(args: Args) -> Ended {
+    let server = bind((Ipv4Addr::LOCALHOST, args.port).into()).await?;
+    let address = server.local_addr().map_err(|e| Failure::World(e.to_string()))?;
+    let dice = args.seed.map_or_else(Dice::from_os, Dice::seeded);
+    let manual = (args.clock == ClockKind::Manual)
+        .then(|| Arc::new(ManualClock::new(args.at.unwrap_or_else(|| RealClock.now()))));
+    let clock: Arc<dyn Clock> = match &manual {
+        Some(clock) => Arc::clone(clock) as Arc<dyn Clock>,
+        None => Arc::new(RealClock),
+    };
+    let bank = Bank::open(Opening::whole(&args.data, clock, dice.clone())).await?;
+    lay_credentials(&bank.keys, &args.data)?;
+    let links = LoginLinks::new(bank.keys.clone(), Dice::from_os());
+    let mut router = bank.router.clone();
+    if let Some(clock) = manual {
+        let edge = Edge::new(bank.gate.clone(), dice, bank.metrics.clone());
+        router = router.merge(edge.open("sim", crate::clock::router(&bank, clock)));
     }
-    println!("the operator's credential lies in {}", args.data.join("operator.token").display());
-    let served = axum::serve(listener, bank.router.clone()).with_graceful_shutdown(told_to_end());
-    served.await.map_err(|e| e.to_string())?;
+    for part in bank.parts.iter() {
+        println!("{:<12} http://{address}/{}/v1", part.name, part.name);
+    }
+    println!("operator's credential: {}", args.data.join("operator.token").display());
+    let code = links.offer(Role::Operator, "operator", RealClock.now()).map_err(|e| Failure::World(e.to_string()))?;
+    println!("the bank's page, good once: http://{address}/login?code={code}");
+    let stop = Stop::default();
+    tokio::spawn(stop_when_told(stop.clone()));
+    let drained = server.run(with_fallbacks(router), stop).await;
+    if drained.cut > 0 {
+        tracing::warn!(connections = drained.cut, "connections that took too long were cut");
+    }
     bank.close().await;
     println!("closed");
-    Ok(())
+    Ok(Verdict::Done)
 }
 
-async fn told_to_end() {
+/// Stops on SIGTERM and on Ctrl-C.
+pub async fn stop_when_told(stop: Stop) {
     let term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
     let Ok(mut term) = term else { return };
     tokio::select! {
         _ = term.recv() => {}
         _ = tokio::signal::ctrl_c() => {}
     }
+    stop.stop();
 }

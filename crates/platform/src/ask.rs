@@ -122,7 +122,7 @@ impl fmt::Debug for Ask {
 }
 
 impl Ask {
-    /// Asks in the name of `name`. It knows nobody yet.
+    /// Asks in the name of `name`. It knows nobody yet. Its own credential lives by `clock`, like all credentials.
     #[must_use]
     pub fn new(name: &str, keys: Keyring, clock: Arc<dyn Clock>, dice: Dice) -> Ask {
         let shared = Shared {

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use jangbu_kernel::time::{Timestamp, UtcOffset};
 use tokio::sync::watch;
 
+use crate::ask::Ask;
 use crate::clock::Clock;
 use crate::consumer::Consumer;
 use crate::db::{Db, Fault};
@@ -15,6 +16,7 @@ use crate::dice::Dice;
 use crate::log::Log;
 use crate::migrate::Migration;
 use crate::relay::Outgoing;
+use crate::telemetry::Metrics;
 
 /// What is known of a service before anything starts.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +48,10 @@ pub struct World {
     pub log: Log,
     /// The key for personal data at rest.
     pub data_key: Arc<crate::crypto::DataKey>,
+    /// The way to the other services, in this one's name.
+    pub ask: Ask,
+    /// Where it counts.
+    pub metrics: Metrics,
 }
 
 /// Regular work of a service.
@@ -55,8 +61,16 @@ pub struct Job {
     /// How often it looks, in milliseconds.
     pub every_ms: u64,
     /// One look: does what is due at the instant, in order, and ends.
-    pub run: Box<dyn Fn(Timestamp) -> BoxFuture<'static, Result<(), Fault>> + Send + Sync>,
+    pub run: Look,
+    /// When something will be due next, for clocks that are moved by hand and must stop there; none when nothing
+    /// waits for an instant.
+    pub due: Option<Due>,
 }
+
+/// One look of a job.
+pub type Look = Box<dyn Fn(Timestamp) -> BoxFuture<'static, Result<(), Fault>> + Send + Sync>;
+/// Tells when a job has work next.
+pub type Due = Box<dyn Fn() -> BoxFuture<'static, Result<Option<Timestamp>, Fault>> + Send + Sync>;
 
 /// An open service.
 pub struct Service {
@@ -102,7 +116,7 @@ impl Stop {
 }
 
 /// Runs a job until `stop`.
-pub async fn run_job(job: Job, clock: Arc<dyn Clock>, stop: Stop) {
+pub async fn run_job(job: Arc<Job>, clock: Arc<dyn Clock>, stop: Stop) {
     loop {
         tokio::select! {
             () = stop.wait() => return,

@@ -81,6 +81,12 @@ pub async fn lapsed(tx: &mut Tx, now: i64, limit: u32) -> Result<Vec<Hold>, Faul
     Ok(tx.query(sql, &[now.into(), limit.into()]).await?.iter().map(hold_of).collect())
 }
 
+/// When the next hold lapses, microseconds UTC.
+pub async fn next_lapse(tx: &mut Tx) -> Result<Option<i64>, Fault> {
+    let row = tx.query_one("SELECT MIN(until_at) FROM hold WHERE remaining > 0", &[]).await?;
+    Ok(row.and_then(|r| r.opt_int(0)))
+}
+
 /// Writes a hold as it now is.
 pub async fn put_hold(tx: &mut Tx, hold: &Hold) -> Result<(), Fault> {
     let row = [

@@ -47,7 +47,7 @@ fn router(calls: &Arc<AtomicU32>) -> Router {
 async fn world(there: bool) -> World {
     let keys = Keyring::in_memory(Dice::seeded(1));
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000)));
-    let gate = Gate { keys: keys.clone(), clock: Arc::clone(&clock) };
+    let gate = Gate::new(keys.clone(), Arc::clone(&clock));
     let calls = Arc::new(AtomicU32::new(0));
     let router = Edge::new(gate, Dice::seeded(2), Metrics::default()).open("bank", router(&calls));
     let ask = Ask::new("teller", keys, clock, Dice::seeded(3));

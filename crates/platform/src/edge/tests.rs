@@ -28,7 +28,7 @@ fn now() -> Timestamp {
 
 fn world(calls_max: usize) -> World {
     let keys = Keyring::in_memory(Dice::seeded(1));
-    let gate = Gate { keys: keys.clone(), clock: Arc::new(ManualClock::new(now())) };
+    let gate = Gate::new(keys.clone(), Arc::new(ManualClock::new(now())));
     let (metrics, go) = (Metrics::default(), Arc::new(Notify::new()));
     let edge = Edge::new(gate, Dice::seeded(2), metrics.clone()).with_calls_max(calls_max);
     let waits = Arc::clone(&go);
