@@ -15,6 +15,7 @@ pub mod dice;
 pub mod edge;
 pub mod files;
 pub mod http;
+pub mod kv;
 pub mod log;
 pub mod migrate;
 pub mod relay;
