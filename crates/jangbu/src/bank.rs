@@ -19,6 +19,7 @@ use jangbu_platform::db::{Db, Fault};
 use jangbu_platform::dice::Dice;
 use jangbu_platform::edge::{Edge, beside};
 use jangbu_platform::http::{Gate, with_fallbacks};
+use jangbu_platform::kv::{Kv, KvLimits};
 use jangbu_platform::log::Log;
 use jangbu_platform::migrate;
 use jangbu_platform::relay::{self, Outgoing};
@@ -121,6 +122,7 @@ impl Bank {
         let keys = keys.map_err(|e| Fault::Storage { doing: "opening the signing keys".into(), why: e.to_string() })?;
         let data_key = Arc::new(DataKey::open(&dir, dice.clone())?);
         let log = Log::open_embedded(&dir.join("log.db"), Arc::clone(&clock), dice.clone()).await?;
+        let kv = Kv::in_process(Arc::clone(&clock), KvLimits::default());
         let metrics = Metrics::default();
         let gate = Gate::new(keys.clone(), Arc::clone(&clock)).with_wall_clock(Arc::clone(&wall));
         let edge = Edge::new(gate.clone(), dice.clone(), metrics.clone());
@@ -142,6 +144,7 @@ impl Bank {
                 data_key: Arc::clone(&data_key),
                 ask: ask.named(spec.name),
                 metrics: metrics.clone(),
+                kv: kv.clone(),
             };
             let service = open(world).await?;
             let calls = edge.open(&service.name, service.router.clone());

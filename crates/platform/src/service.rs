@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::consumer::Consumer;
 use crate::db::{Db, Fault};
 use crate::dice::Dice;
+use crate::kv::Kv;
 use crate::log::Log;
 use crate::migrate::Migration;
 use crate::relay::Outgoing;
@@ -52,6 +53,8 @@ pub struct World {
     pub ask: Ask,
     /// Where it counts.
     pub metrics: Metrics,
+    /// What it may share and lose: cache, leases, sorted sets, counters.
+    pub kv: Kv,
 }
 
 /// Regular work of a service.
