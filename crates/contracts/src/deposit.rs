@@ -49,6 +49,8 @@ pub struct Account {
     pub opened_on: BusinessDate,
     /// Day of closing.
     pub closed_on: Option<BusinessDate>,
+    /// Last day whose interest is paid; the day before the first one until then.
+    pub interest_paid_through: BusinessDate,
 }
 
 /// One command. Amounts in minor units.

@@ -210,6 +210,7 @@ pub fn account(a: &Account, owner: Owner, number: String, product: String) -> wi
         last_serial: a.serial,
         opened_on: a.opened_on,
         closed_on: a.closed_on,
+        interest_paid_through: a.paid_through,
     }
 }
 
