@@ -37,6 +37,12 @@ pub enum Code {
     MethodNotAllowed,
     /// A request with this key is still running. Ask again shortly with the same key.
     KeyInUse,
+    /// Somebody agreed or declined before; what was decided stays.
+    ApprovalDecided,
+    /// Nobody decided in time. Ask again for what you wanted.
+    ApprovalExpired,
+    /// The event was driven again or dropped before.
+    LetterSettled,
     /// Bodies may have 1 MiB, batches 4 MiB.
     BodyTooLarge,
     /// Send Content-Type: application/json.
@@ -119,6 +125,8 @@ pub enum Code {
     BalanceOverflow,
     /// Interest of this kind of product is not worked out here.
     SimulationUnsupported,
+    /// The service still can't take the event; the detail says why. It stays parked.
+    RedriveRejected,
     /// A manual clock moves to a later instant.
     ClockBackwards,
     /// Too much is under way. Nothing was changed; try again with the same key after Retry-After.
@@ -150,6 +158,9 @@ const TABLE: &[(Code, &str, u16, &str)] = &[
     (Code::NotFound, "NOT_FOUND", 404, "Not found"),
     (Code::MethodNotAllowed, "METHOD_NOT_ALLOWED", 405, "The method is not allowed here"),
     (Code::KeyInUse, "KEY_IN_USE", 409, "The key is in use"),
+    (Code::ApprovalDecided, "APPROVAL_DECIDED", 409, "It was decided before"),
+    (Code::ApprovalExpired, "APPROVAL_EXPIRED", 409, "Its time has passed"),
+    (Code::LetterSettled, "LETTER_SETTLED", 409, "The dead letter is settled"),
     (Code::BodyTooLarge, "BODY_TOO_LARGE", 413, "The body is too large"),
     (Code::UnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE", 415, "The content type is not JSON"),
     (Code::KeyReused, "KEY_REUSED", 422, "The key was used for another request"),
@@ -191,6 +202,7 @@ const TABLE: &[(Code, &str, u16, &str)] = &[
     (Code::TermsInvalid, "TERMS_INVALID", 422, "The terms are not valid"),
     (Code::BalanceOverflow, "BALANCE_OVERFLOW", 422, "The balance would be too large"),
     (Code::SimulationUnsupported, "SIMULATION_UNSUPPORTED", 422, "These terms can't be simulated"),
+    (Code::RedriveRejected, "REDRIVE_REJECTED", 422, "The event was rejected again"),
     (Code::ClockBackwards, "CLOCK_BACKWARDS", 422, "The clock goes forward only"),
     (Code::Busy, "BUSY", 429, "Busy, try again"),
     (Code::Internal, "INTERNAL", 500, "An error of the bank"),

@@ -3,5 +3,6 @@
 pub mod codes;
 pub mod customer;
 pub mod deposit;
+pub mod operators;
 pub mod problem;
 pub mod topics;

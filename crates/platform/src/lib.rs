@@ -5,6 +5,7 @@
 //! there once or not at all, and that nobody is answered before it is.
 
 pub mod ask;
+pub mod audit;
 pub mod auth;
 pub mod clock;
 pub mod consumer;
