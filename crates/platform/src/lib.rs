@@ -4,6 +4,7 @@
 //! This crate knows no service. It never decides anything about money; it promises that what a flow wrote is
 //! there once or not at all, and that nobody is answered before it is.
 
+pub mod approvals;
 pub mod ask;
 pub mod audit;
 pub mod auth;
