@@ -71,13 +71,23 @@ impl<T> Outcome<T> {
     }
 }
 
-/// The answer to a call: a status of 200 to 299, and its body.
+/// The answer to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// HTTP status.
+    /// HTTP status: 200 to 299, or that of a refusal.
     pub status: u16,
     /// Body.
     pub body: Bytes,
+    /// Whether its key was answered before.
+    pub replay: bool,
+}
+
+impl Reply {
+    /// The problem, when the other said no.
+    #[must_use]
+    pub fn problem(&self) -> Option<Problem> {
+        if self.status < 400 { None } else { serde_json::from_slice(&self.body).ok() }
+    }
 }
 
 /// A call as its caller names it.
@@ -177,6 +187,20 @@ impl Ask {
 
     /// Makes a call and waits for what became of it, no longer than the request that this task answers may take.
     pub async fn call(&self, call: &Call<'_>) -> Outcome<Reply> {
+        match self.answer(call).await {
+            Ok(reply) => match reply.problem() {
+                Some(problem) => Outcome::Refusal(Box::new(problem)),
+                None => Outcome::Reply(reply),
+            },
+            Err(why) => Outcome::Unknown(why),
+        }
+    }
+
+    /// The same for those who pass the answer on as it is, a refusal too.
+    ///
+    /// # Errors
+    /// Nobody knows what became of the call; the text says why.
+    pub async fn answer(&self, call: &Call<'_>) -> Result<Reply, String> {
         let shared = &self.0.shared;
         let now = ticks();
         let longest = now + Duration::from_millis(REPLY_MS_MAX);
@@ -190,15 +214,15 @@ impl Ask {
             tried += 1;
             let sent = match tokio::time::timeout_at(deadline, self.send(call, trace, deadline)).await {
                 Ok(sent) => sent,
-                Err(_) => return Outcome::Unknown(format!("{} did not answer in time", call.service)),
+                Err(_) => return Err(format!("{} did not answer in time", call.service)),
             };
             let pause = Duration::from_millis(wait_ms + shared.dice.below(wait_ms));
             let again = tried < TRIES_MAX && ticks() + pause < deadline;
             match sent {
-                Sent::Answer { status, .. } if status == 429 && again => {}
+                Sent::Answer(reply) if reply.status == 429 && again => {}
                 Sent::Never(_) if again => {}
-                Sent::Answer { status, body } => return judge(call.service, status, body),
-                Sent::Never(why) | Sent::Lost(why) => return Outcome::Unknown(why),
+                Sent::Answer(reply) => return judge(call.service, reply),
+                Sent::Never(why) | Sent::Lost(why) => return Err(why),
             }
             wait_ms *= 2;
             tokio::time::sleep(pause).await;
@@ -292,17 +316,16 @@ impl Ask {
 }
 
 /// What an answer means. A refusal is one only with its code: a 404 of some gateway in between is none of ours.
-fn judge(service: &str, status: u16, body: Bytes) -> Outcome<Reply> {
+fn judge(service: &str, reply: Reply) -> Result<Reply, String> {
+    let status = reply.status;
     if (200..300).contains(&status) {
-        return Outcome::Reply(Reply { status, body });
+        return Ok(reply);
     }
-    match serde_json::from_slice::<Problem>(&body) {
+    match reply.problem() {
         // In use: an earlier try still runs, and nobody knows how it ends.
-        Ok(problem) if (400..500).contains(&status) && problem.code != "KEY_IN_USE" => {
-            Outcome::Refusal(Box::new(problem))
-        }
-        Ok(problem) => Outcome::Unknown(format!("{service}: {} {}", problem.code, problem.detail)),
-        Err(_) => Outcome::Unknown(format!("{service} answered {status} without saying why")),
+        Some(problem) if (400..500).contains(&status) && problem.code != "KEY_IN_USE" => Ok(reply),
+        Some(problem) => Err(format!("{service}: {} {}", problem.code, problem.detail)),
+        None => Err(format!("{service} answered {status} without saying why")),
     }
 }
 

@@ -25,6 +25,8 @@ pub use reading::{JSON_DEPTH_MAX, read_json};
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// Largest body of a batch, bytes.
 pub const BATCH_BYTES_MAX: usize = 4 << 20;
+/// Header of an answer whose key was answered before.
+pub const REPLAY_HEADER: &str = "idempotent-replay";
 /// Seconds after which one who was told "busy" may try again.
 const RETRY_AFTER_S: u32 = 1;
 
@@ -105,7 +107,7 @@ pub fn json_answer(answer: &Answer, replay: bool) -> Response {
     let mut response = (status, answer.body.clone()).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     if replay {
-        response.headers_mut().insert("idempotent-replay", HeaderValue::from_static("true"));
+        response.headers_mut().insert(REPLAY_HEADER, HeaderValue::from_static("true"));
     }
     response
 }

@@ -33,6 +33,14 @@ fn router(calls: &Arc<AtomicU32>) -> Router {
         )
         .route("/bank/v1/no", post(|| async { Refused::new(Code::AccountClosed, "closed") }))
         .route("/bank/v1/broken", post(|| async { Refused::new(Code::Internal, "oops") }))
+        .route(
+            "/bank/v1/again",
+            post(|Strict(status): Strict<Value>| async move {
+                let status = if status["no"] == true { Code::NothingToPay.status() } else { 201 };
+                let problem = Problem::new(Code::NothingToPay, "nothing");
+                crate::http::json(status, &problem, true)
+            }),
+        )
         .route("/bank/v1/inuse", post(|| async { Refused::new(Code::KeyInUse, "runs") }))
         .route(
             "/bank/v1/busy",
@@ -82,6 +90,23 @@ async fn a_call_is_the_same_here_and_there() {
         assert!(matches!(post_to(ask, "/nowhere").await, Outcome::Unknown(_)), "not a problem of ours");
         assert_eq!(post_to(ask, "/busy").await, Outcome::Reply(json!(2)), "busy is tried again");
         assert_eq!(world.calls.load(SeqCst), 3);
+        world.stop.stop();
+    }
+}
+
+#[tokio::test]
+async fn an_answer_can_be_passed_on_as_it_is() {
+    for there in [false, true] {
+        let world = world(there).await;
+        for (body, status) in [("{\"no\":false}", 201), ("{\"no\":true}", 422)] {
+            let body = Bytes::from_static(body.as_bytes());
+            let call = Call { service: "bank", method: Method::POST, path: "/again", key: Some("k1"), body };
+            let reply = world.ask.answer(&call).await.unwrap();
+            assert_eq!((reply.status, reply.replay), (status, true));
+            assert_eq!(reply.problem().is_some(), status == 422);
+        }
+        let call = Call { service: "bank", method: Method::GET, path: "/who", key: None, body: Bytes::new() };
+        assert!(!world.ask.answer(&call).await.unwrap().replay);
         world.stop.stop();
     }
 }

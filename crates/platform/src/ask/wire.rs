@@ -11,7 +11,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower::ServiceExt as _;
 
-use super::Call;
+use super::{Call, Reply};
+use crate::http::REPLAY_HEADER;
 
 /// Largest answer that is read, bytes.
 pub const REPLY_BYTES_MAX: usize = 8 << 20;
@@ -46,7 +47,7 @@ pub trait Meddler: Send + Sync {
 /// What is known after sending.
 pub(super) enum Sent {
     /// There was an answer.
-    Answer { status: u16, body: Bytes },
+    Answer(Reply),
     /// It surely did not arrive.
     Never(String),
     /// It may have arrived.
@@ -131,8 +132,9 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let status = response.status().as_u16();
+    let replay = response.headers().get(REPLAY_HEADER).is_some_and(|value| value == "true");
     match Limited::new(response.into_body(), REPLY_BYTES_MAX).collect().await {
-        Ok(body) => Sent::Answer { status, body: body.to_bytes() },
+        Ok(body) => Sent::Answer(Reply { status, body: body.to_bytes(), replay }),
         Err(_) => Sent::Lost("the answer broke off or is too large".to_owned()),
     }
 }
