@@ -3,6 +3,7 @@
 //! | step | answer when it fails |
 //! |---|---|
 //! | a place among the calls under way | 429 `BUSY`, at once: a queue here would only grow |
+//! | a session cookie changes things only from the bank's own page | 403 `FORBIDDEN` |
 //! | the caller's deadline (`x-deadline-ms`) | 400; 504 `DEADLINE` when it passes |
 //! | the key is not under way | 409 `KEY_IN_USE` |
 //! | the handler | a panic is a bug: 500 `INTERNAL`, logged and counted |
@@ -27,7 +28,7 @@ use tokio::time::Instant;
 use crate::clock::ticks;
 use crate::context::{Context, Trace};
 use crate::dice::Dice;
-use crate::http::{BODY_BYTES_MAX, Gate, ProblemCode, Refused};
+use crate::http::{BODY_BYTES_MAX, Gate, ProblemCode, Refused, by_session_alone, from_own_page};
 use crate::telemetry::{Counter, Histogram, Metrics, Unit};
 
 /// Calls under way in one service.
@@ -152,6 +153,9 @@ async fn answer(
         .places
         .try_acquire()
         .map_err(|_| Refused::new(Code::Busy, format!("{} has as many calls under way as it takes", door.service)))?;
+    if !request.method().is_safe() && by_session_alone(request.headers()) && !from_own_page(request.headers()) {
+        return Err(Refused::new(Code::Forbidden, "a session changes things from the bank's own page only"));
+    }
     let deadline = started + deadline_of(request.headers())?;
     let _running = match key {
         Some(key) if *request.method() != Method::GET => door.run(request.headers(), key)?,

@@ -27,6 +27,8 @@ pub const BODY_BYTES_MAX: usize = 1 << 20;
 pub const BATCH_BYTES_MAX: usize = 4 << 20;
 /// Header of an answer whose key was answered before.
 pub const REPLAY_HEADER: &str = "idempotent-replay";
+/// Name of the cookie that holds the session of the bank's page.
+pub const SESSION_COOKIE: &str = "jangbu_session";
 /// Seconds after which one who was told "busy" may try again.
 const RETRY_AFTER_S: u32 = 1;
 
@@ -121,15 +123,37 @@ pub fn json<T: serde::Serialize>(status: u16, value: &T, replay: bool) -> Result
     Ok(json_answer(&Answer { status, body }, replay))
 }
 
-/// The token a request carries: bearer, or the console's cookie.
+/// The token a request carries: bearer, or the session of the bank's page.
 fn token(headers: &HeaderMap) -> Option<&str> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
     if let Some(value) = bearer {
         let (scheme, token) = value.split_once(' ')?;
         return scheme.eq_ignore_ascii_case("bearer").then_some(token.trim());
     }
+    session(headers)
+}
+
+/// The token in the session cookie.
+fn session(headers: &HeaderMap) -> Option<&str> {
     let cookies = headers.get(header::COOKIE)?.to_str().ok()?;
-    cookies.split(';').find_map(|c| c.trim().strip_prefix("jangbu_session="))
+    cookies.split(';').find_map(|c| c.trim().strip_prefix(SESSION_COOKIE)?.strip_prefix('='))
+}
+
+/// Whether a request is vouched for by the session cookie alone, which browsers send on their own.
+pub(crate) fn by_session_alone(headers: &HeaderMap) -> bool {
+    !headers.contains_key(header::AUTHORIZATION) && session(headers).is_some()
+}
+
+/// Whether a browser says that a page of this very host made the request. No browser lets other pages say so.
+#[must_use]
+pub fn from_own_page(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
+    if let Some(site) = text("sec-fetch-site") {
+        return site == "same-origin";
+    }
+    // Browsers too old for that header, and those that leave it out because the connection is not a private one.
+    let authority = text("origin").and_then(|origin| origin.split_once("://")).map(|(_, authority)| authority);
+    authority.is_some() && authority == text("host")
 }
 
 impl Gate {

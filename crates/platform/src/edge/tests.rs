@@ -163,3 +163,29 @@ async fn a_trace_goes_on_or_starts() {
     let (_, _, headers) = world.call("GET", "left", &[(TRACE_HEADER, "nonsense")], "").await;
     assert!(headers[TRACE_HEADER].to_str().unwrap().parse::<Trace>().is_ok());
 }
+
+#[tokio::test]
+async fn a_session_changes_things_from_the_own_page_only() {
+    let world = world(2);
+    let cookie = format!("a=b; {}={}", crate::http::SESSION_COOKIE, &world.bearer(Role::Operator)[7..]);
+    let bearer = world.bearer(Role::Operator);
+    let (cookie, bearer) = (("cookie", cookie.as_str()), ("authorization", bearer.as_str()));
+    let (key, host) = (("idempotency-key", "k"), ("host", "bank:1"));
+    #[rustfmt::skip]
+    let cases: &[(&[(&str, &str)], u16)] = &[
+        (&[cookie, key, host], 403),
+        (&[cookie, key, host, ("sec-fetch-site", "cross-site")], 403),
+        (&[cookie, key, host, ("sec-fetch-site", "same-site"), ("origin", "http://bank:1")], 403),
+        (&[cookie, key, host, ("origin", "http://evil")], 403),
+        (&[cookie, key, host, ("origin", "null")], 403),
+        (&[cookie, key, ("origin", "http://bank:1")], 403),
+        (&[cookie, key, host, ("origin", "http://bank:1")], 200),
+        (&[cookie, key, host, ("sec-fetch-site", "same-origin")], 200),
+        (&[bearer, cookie, key, host], 200),
+    ];
+    for (headers, status) in cases {
+        let (got, text, _) = world.call("POST", "keyed", headers, "").await;
+        assert_eq!(got, *status, "{headers:?}: {text}");
+    }
+    assert_eq!(world.call("GET", "staff", &[cookie, ("sec-fetch-site", "cross-site")], "").await.0, 200);
+}
