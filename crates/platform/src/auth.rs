@@ -256,6 +256,11 @@ impl Keyring {
     /// # Errors
     /// [`AuthError::Invalid`] and [`AuthError::Expired`].
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Caller, AuthError> {
+        self.verify_until(token, now).map(|(caller, _)| caller)
+    }
+
+    /// Who the bearer of `token` is, and until which second since 1970.
+    fn verify_until(&self, token: &str, now: Timestamp) -> Result<(Caller, i64), AuthError> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(AuthError::Invalid);
         }
@@ -267,7 +272,7 @@ impl Keyring {
         if exp <= seconds {
             return Err(AuthError::Expired(Timestamp::from_micros(exp.saturating_mul(1_000_000))));
         }
-        Ok(caller)
+        Ok((caller, exp))
     }
 
     fn verify_signature(&self, token: &str, now: Timestamp) -> Result<(Caller, i64), AuthError> {

@@ -5,6 +5,7 @@
 //! float: durations are counted in microseconds and only written as decimal seconds.
 
 pub mod logging;
+pub mod reading;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

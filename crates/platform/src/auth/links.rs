@@ -1,4 +1,4 @@
-//! Links that log a browser in, good once and for a short time.
+//! Sessions of browsers, begun by a token or by a link that is good once and for a short time.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -67,5 +67,16 @@ impl LoginLinks {
         }
         let session = self.0.keyring.issue(caller.role, &caller.subject, now, SESSION_TTL)?;
         Ok((session, SESSION_TTL.as_secs()))
+    }
+
+    /// A session for who shows a token, with the seconds that it lasts: no longer than the token would.
+    ///
+    /// # Errors
+    /// The token is not a good one.
+    pub fn exchange(&self, token: &str, now: Timestamp) -> Result<(String, u64), AuthError> {
+        let (caller, until) = self.0.keyring.verify_until(token, now)?;
+        let left = u64::try_from(until - now.micros().div_euclid(1_000_000)).unwrap_or(0);
+        let ttl = SESSION_TTL.min(Duration::from_secs(left));
+        Ok((self.0.keyring.issue(caller.role, &caller.subject, now, ttl)?, ttl.as_secs()))
     }
 }

@@ -121,3 +121,17 @@ fn a_login_link_is_good_once() {
     let late = links.offer(Role::Operator, "kim", at(0)).unwrap();
     assert!(matches!(links.redeem(&late, at(900)), Err(AuthError::Expired(_))));
 }
+
+#[test]
+fn a_session_lasts_no_longer_than_the_token_that_began_it() {
+    let ring = ring(1);
+    let links = LoginLinks::new(ring.clone(), Dice::seeded(2));
+    let token = ring.issue(Role::Operator, "kim", at(0), HOUR).unwrap();
+    let (session, seconds) = links.exchange(&token, at(600)).unwrap();
+    assert_eq!((seconds, ring.verify(&session, at(3_599)).unwrap().subject.as_str()), (3_000, "kim"));
+    assert_eq!(ring.verify(&session, at(3_600)), Err(AuthError::Expired(at(3_600))));
+    let long = ring.issue(Role::Operator, "kim", at(0), HOUR * 100).unwrap();
+    assert_eq!(links.exchange(&long, at(0)).unwrap().1, 12 * 3_600);
+    assert!(matches!(links.exchange(&token, at(3_600)), Err(AuthError::Expired(_))));
+    assert_eq!(links.exchange("x.y.z", at(0)), Err(AuthError::Invalid));
+}
