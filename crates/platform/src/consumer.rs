@@ -1,27 +1,42 @@
 //! Takes events from the log into a service, once in effect.
 //!
 //! One unit of work notes the events' ids and runs the handler; a repeat does nothing; the offset is committed
-//! after it. A batch that fails is retried with growing waits, then event by event, until the culprit stands
-//! alone and is parked as a dead letter; later events of its key queue behind it, those of other keys go on.
+//! after it. A batch that fails is tried again by halves until the culprit stands alone. That is parked as a dead
+//! letter, after growing waits where waiting may help; later events of its key queue behind it, those of other keys
+//! go on.
+//!
+//! | per | statements |
+//! |---|---|
+//! | batch | one read of parked keys, the handler's own, one update of the offset |
+//! | event | one inbox row; one more try of it where the batch holds a repeat |
+
+pub mod letters;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use jangbu_kernel::id::{DeadLetterId, EventId};
+use jangbu_kernel::id::DeadLetterId;
 
-use crate::db::{Db, Event, Fault, Inserted, Row, Tx, Value};
+use crate::audit::{self, Deed};
+use crate::db::{Db, Event, Fault, Inserted, Tx, Value};
 use crate::log::{Log, PARTITIONS};
 use crate::service::Stop;
 
 /// Events taken by one unit of work.
-const EVENTS_PER_TX_MAX: u32 = 512;
-/// Tries of a single event before it is parked.
+const EVENTS_PER_TX_MAX: u32 = 2_048;
+/// Tries of a single event before it is parked, where the world failed; one that can't be taken is tried once.
 pub const TRIES_MAX: u32 = 5;
 /// First wait after a failure, in milliseconds; each next one is doubled.
 const BACKOFF_MS_FIRST: u64 = 20;
 /// How long a consumer sleeps when nothing wakes it, in milliseconds.
 const IDLE_MS_MAX: u64 = 200;
+/// How long an event that was taken is remembered, in microseconds: thirty days.
+const INBOX_KEPT_US: i64 = 30 * 86_400 * 1_000_000;
+/// Inbox rows looked at by one look of a sweep.
+const ROWS_PER_SWEEP_MAX: u32 = 1_000;
+/// How long a sweep rests once it has seen all rows, in microseconds: an hour.
+const SWEEP_EVERY_US: i64 = 3_600 * 1_000_000;
 
 /// Why an event was not taken.
 #[derive(Clone, Debug)]
@@ -68,11 +83,27 @@ pub struct Consumer {
     pub handler: Arc<dyn Handler>,
 }
 
+/// How far the forgetting of events taken long ago has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sweep {
+    after: [u8; 16],
+    due: i64,
+}
+
+/// What came of driving parked letters again.
+#[derive(Clone, Debug)]
+pub struct Redriven {
+    /// How many went through.
+    pub done: u64,
+    /// The letter that was rejected again, and why; it stays parked, and so do those behind it.
+    pub rejected: Option<(DeadLetterId, Reject)>,
+}
+
 impl Consumer {
     /// Runs until `stop`.
     pub async fn run(self, log: Log, stop: Stop) {
         let appended = log.appended();
-        let mut failures = 0;
+        let (mut failures, mut sweep) = (0, Sweep::default());
         loop {
             let mut woken = Box::pin(appended.notified());
             woken.as_mut().enable(); // an append between the look and the sleep still wakes
@@ -80,6 +111,9 @@ impl Consumer {
                 Ok(0) if stop.is_stopping() => return,
                 Ok(0) => {
                     failures = 0;
+                    if let Err(e) = self.forget_old(&mut sweep).await {
+                        tracing::warn!(group = self.group, error = %e, "old events could not be forgotten");
+                    }
                     tokio::select! {
                         () = woken => {}
                         () = stop.wait() => {}
@@ -120,193 +154,152 @@ impl Consumer {
     }
 
     async fn take(&self, events: &[Event]) -> Result<(), Fault> {
-        if self.attempt(events).await.is_ok() {
-            return Ok(());
-        }
-        for event in events {
-            self.take_one(event).await?;
+        let mut left = vec![events];
+        while let Some(part) = left.pop() {
+            if let [event] = part {
+                self.take_one(event).await?;
+            } else if self.attempt(part).await.is_err() {
+                let (first, second) = part.split_at(part.len() / 2);
+                left.extend([second, first]);
+            }
         }
         Ok(())
     }
 
     async fn take_one(&self, event: &Event) -> Result<(), Fault> {
-        let mut why = String::new();
-        for tries in 0..TRIES_MAX {
-            match self.attempt(std::slice::from_ref(event)).await {
+        let mut tries = 0;
+        let why = loop {
+            let rejected = match self.attempt(std::slice::from_ref(event)).await {
                 Ok(()) => return Ok(()),
-                Err(reject) => why = reject.to_string(),
+                Err(rejected) => rejected,
+            };
+            tries += 1;
+            if matches!(rejected, Reject::Poison(_)) || tries == TRIES_MAX {
+                break rejected.to_string();
             }
             tokio::time::sleep(Duration::from_millis(BACKOFF_MS_FIRST << tries)).await;
-        }
+        };
         tracing::error!(group = self.group, event = %event.id, reason = why, "an event is parked");
         let mut tx = self.db.begin("consumer.park").await?;
-        if note(&mut tx, self.group, event).await? == Inserted::New {
-            park(&mut tx, self.group, event, &why).await?;
+        if note(&mut tx, self.group, std::slice::from_ref(event)).await? == Inserted::New {
+            letters::park(&mut tx, self.group, event, &why, tries).await?;
         }
         tx.commit().await
     }
 
     async fn attempt(&self, events: &[Event]) -> Result<(), Reject> {
         let mut tx = self.db.begin("consumer.take").await?;
-        let parked = parked_keys(&mut tx, self.group).await?;
+        let mut parked = letters::parked_keys(&mut tx, self.group).await?;
+        let all_new = note(&mut tx, self.group, events).await? == Inserted::New;
+        if all_new && !events.iter().any(|event| parked.contains(&event.key)) {
+            return self.apply(tx, events).await; // the common case
+        }
+        if !all_new {
+            drop(tx); // some rows of the insert that met a repeat may stand
+            tx = self.db.begin("consumer.take").await?;
+            parked = letters::parked_keys(&mut tx, self.group).await?;
+        }
         let mut fresh = Vec::with_capacity(events.len());
         for event in events {
-            if note(&mut tx, self.group, event).await? == Inserted::Duplicate {
+            let repeat = !all_new && note(&mut tx, self.group, std::slice::from_ref(event)).await? != Inserted::New;
+            if repeat {
                 continue;
             }
             if parked.contains(&event.key) {
-                park(&mut tx, self.group, event, "an earlier event of this key is parked").await?;
+                letters::park(&mut tx, self.group, event, "an earlier event of this key is parked", 0).await?;
             } else {
                 fresh.push(event.clone());
             }
         }
-        self.handler.apply(&mut tx, &fresh).await?;
+        self.apply(tx, &fresh).await
+    }
+
+    async fn apply(&self, mut tx: Tx, events: &[Event]) -> Result<(), Reject> {
+        if !events.is_empty() {
+            self.handler.apply(&mut tx, events).await?;
+        }
         tx.commit().await?;
-        self.handler.applied(&fresh);
+        self.handler.applied(events);
         Ok(())
     }
 
-    /// Drives a parked letter and those queued behind it again, in order; how many went through.
+    /// Drives all parked letters of a letter's key again, oldest first, each in a unit of work of its own, until none
+    /// is left or one is rejected. Events of the key that come meanwhile queue behind and are driven too: whether a
+    /// letter is the oldest is asked under the lock that the next one is parked under.
     ///
     /// # Errors
-    /// The event was rejected again (it stays parked, with the new reason), or the engine failed.
-    pub async fn redrive(&self, id: DeadLetterId) -> Result<usize, Reject> {
-        let mut tx = self.db.read("dead_letter.find").await?;
-        let Some(letter) = find_letter(&mut tx, id).await? else { return Ok(0) };
-        let letters = letters_of_key(&mut tx, self.group, &letter.event.key).await?;
-        drop(tx);
+    /// The engine failed; letters driven before stay so.
+    pub async fn redrive(&self, key: &str, who: &str, reason: &str) -> Result<Redriven, Fault> {
         let mut done = 0;
-        for letter in letters {
+        loop {
             let mut tx = self.db.begin("dead_letter.redrive").await?;
-            if let Err(reject) = self.handler.apply(&mut tx, std::slice::from_ref(&letter.event)).await {
+            let Some(letter) = letters::oldest_of_key(&mut tx, self.group, key).await? else {
+                return Ok(Redriven { done, rejected: None });
+            };
+            let event = std::slice::from_ref(&letter.event);
+            let rejected = self.handler.apply(&mut tx, event).await.err();
+            if rejected.is_some() {
                 drop(tx);
-                let mut tx = self.db.begin("dead_letter.rejected").await?;
-                let id = letter.id.to_bytes();
-                let sql = "UPDATE dead_letter SET tries = tries + 1, reason = ? WHERE id = ?";
-                tx.execute(sql, &[reject.to_string().as_str().into(), Value::Bytes(&id)]).await?;
-                tx.commit().await?;
-                return Err(reject);
+                tx = self.db.begin("dead_letter.rejected").await?;
             }
-            settle(&mut tx, letter.id, "redriven").await?;
+            let (id, why) = (letter.id.to_string(), rejected.as_ref().map(ToString::to_string));
+            match &why {
+                None => letters::settle(&mut tx, letter.id, "redriven").await?,
+                Some(why) => letters::reject(&mut tx, letter.id, why).await?,
+            }
+            let result =
+                why.map_or_else(|| "it went through".to_owned(), |why| format!("it was rejected again: {why}"));
+            let deed = Deed { who, what: "dead_letter.redrive", subject: &id, reason, result: &result };
+            audit::note(&mut tx, &deed).await?;
             tx.commit().await?;
-            self.handler.applied(std::slice::from_ref(&letter.event));
+            if let Some(rejected) = rejected {
+                return Ok(Redriven { done, rejected: Some((letter.id, rejected)) });
+            }
+            self.handler.applied(event);
             done += 1;
         }
-        Ok(done)
+    }
+
+    /// Forgets events that were taken long ago, a stretch at a time; how many. Only for a consumer that has taken all
+    /// there was: then no offset lies behind them, and the log will not bring them again.
+    ///
+    /// # Errors
+    /// The engine failed.
+    pub async fn forget_old(&self, sweep: &mut Sweep) -> Result<usize, Fault> {
+        let mut tx = self.db.read("inbox.look").await?;
+        let now = tx.now().micros();
+        if now < sweep.due {
+            return Ok(0);
+        }
+        let sql = "SELECT event_id, taken_at FROM inbox WHERE consumer = ? AND event_id > ? ORDER BY event_id LIMIT ?";
+        let after = sweep.after;
+        let rows = tx.query(sql, &[self.group.into(), Value::Bytes(&after), ROWS_PER_SWEEP_MAX.into()]).await?;
+        drop(tx);
+        *sweep = match rows.last() {
+            Some(last) => Sweep { after: last.id(0), due: 0 },
+            None => Sweep { after: [0; 16], due: now + SWEEP_EVERY_US },
+        };
+        let old: Vec<_> = rows.iter().filter(|row| row.int(1) < now - INBOX_KEPT_US).map(|row| row.id(0)).collect();
+        if old.is_empty() {
+            return Ok(0);
+        }
+        let mut tx = self.db.begin("inbox.forget").await?;
+        for id in &old {
+            let sql = "DELETE FROM inbox WHERE consumer = ? AND event_id = ?";
+            tx.execute(sql, &[self.group.into(), Value::Bytes(id)]).await?;
+        }
+        tx.commit().await?;
+        Ok(old.len())
     }
 }
 
-/// A parked event.
-#[derive(Clone, Debug)]
-pub struct DeadLetter {
-    /// Its identity.
-    pub id: DeadLetterId,
-    /// The event.
-    pub event: Event,
-    /// Why it was parked.
-    pub reason: String,
-    /// How often it was tried.
-    pub tries: i64,
-    /// `parked`, `redriven` or `dropped`.
-    pub state: String,
-    /// When it was parked, microseconds UTC.
-    pub parked_at: i64,
-}
-
-const LETTER: &str = "SELECT id, topic, event_key, event_id, event_type, payload, reason, tries, state, parked_at \
-                      FROM dead_letter";
-
-fn letter(row: &Row) -> DeadLetter {
-    DeadLetter {
-        id: DeadLetterId::from_bytes(row.id(0)),
-        event: Event {
-            id: EventId::from_bytes(row.id(3)),
-            topic: row.text(1).to_owned(),
-            key: row.text(2).to_owned(),
-            event_type: row.text(4).to_owned(),
-            payload: row.text(5).to_owned(),
-        },
-        reason: row.text(6).to_owned(),
-        tries: row.int(7),
-        state: row.text(8).to_owned(),
-        parked_at: row.int(9),
-    }
-}
-
-/// One letter by its id.
-///
-/// # Errors
-/// The engine failed.
-pub async fn find_letter(tx: &mut Tx, id: DeadLetterId) -> Result<Option<DeadLetter>, Fault> {
-    let row = tx.query_one(&format!("{LETTER} WHERE id = ?"), &[Value::Bytes(&id.to_bytes())]).await?;
-    Ok(row.as_ref().map(letter))
-}
-
-/// Letters after `after`, oldest first.
-///
-/// # Errors
-/// The engine failed.
-pub async fn list_letters(tx: &mut Tx, after: Option<DeadLetterId>, limit: u32) -> Result<Vec<DeadLetter>, Fault> {
-    let after = after.map_or([0; 16], DeadLetterId::to_bytes);
-    let sql = format!("{LETTER} WHERE id > ? ORDER BY id LIMIT ?");
-    Ok(tx.query(&sql, &[Value::Bytes(&after), limit.into()]).await?.iter().map(letter).collect())
-}
-
-/// How many letters are parked.
-///
-/// # Errors
-/// The engine failed.
-pub async fn parked_count(tx: &mut Tx) -> Result<i64, Fault> {
-    let row = tx.query_one("SELECT COUNT(*) FROM dead_letter WHERE state = 'parked'", &[]).await?;
-    Ok(row.map_or(0, |r| r.int(0)))
-}
-
-/// Marks a letter `redriven` or `dropped`.
-///
-/// # Errors
-/// The engine failed.
-pub async fn settle(tx: &mut Tx, id: DeadLetterId, state: &str) -> Result<(), Fault> {
-    let sql = "UPDATE dead_letter SET state = ?, tries = tries + 1 WHERE id = ?";
-    tx.execute(sql, &[state.into(), Value::Bytes(&id.to_bytes())]).await?;
-    Ok(())
-}
-
-async fn letters_of_key(tx: &mut Tx, group: &str, key: &str) -> Result<Vec<DeadLetter>, Fault> {
-    let sql = format!("{LETTER} WHERE consumer = ? AND state = 'parked' AND event_key = ? ORDER BY id");
-    Ok(tx.query(&sql, &[group.into(), key.into()]).await?.iter().map(letter).collect())
-}
-
-async fn parked_keys(tx: &mut Tx, group: &str) -> Result<std::collections::HashSet<String>, Fault> {
-    let sql = "SELECT DISTINCT event_key FROM dead_letter WHERE consumer = ? AND state = 'parked'";
-    Ok(tx.query(sql, &[group.into()]).await?.iter().map(|r| r.text(0).to_owned()).collect())
-}
-
-async fn note(tx: &mut Tx, group: &str, event: &Event) -> Result<Inserted, Fault> {
-    let id = event.id.to_bytes();
-    let sql = "INSERT INTO inbox (consumer, event_id, taken_at) VALUES (?*)";
+/// Notes events as taken. After a duplicate among several the unit of work must be dropped.
+async fn note(tx: &mut Tx, group: &str, events: &[Event]) -> Result<Inserted, Fault> {
     let now = tx.now().micros();
-    tx.insert(sql, &[group.into(), Value::Bytes(&id), now.into()]).await
-}
-
-async fn park(tx: &mut Tx, group: &str, event: &Event, reason: &str) -> Result<(), Fault> {
-    let (id, event_id, now) = (tx.new_id(), event.id.to_bytes(), tx.now().micros());
-    let sql = "INSERT INTO dead_letter (id, consumer, topic, event_key, event_id, event_type, payload, reason, \
-               tries, state, parked_at) VALUES (?*)";
-    let row = [
-        Value::Bytes(&id),
-        group.into(),
-        (&event.topic).into(),
-        (&event.key).into(),
-        Value::Bytes(&event_id),
-        (&event.event_type).into(),
-        (&event.payload).into(),
-        reason.into(),
-        i64::from(TRIES_MAX).into(),
-        "parked".into(),
-        now.into(),
-    ];
-    match tx.insert(sql, &row).await? {
-        Inserted::New => Ok(()),
-        Inserted::Duplicate => Err(Fault::Damaged("a dead letter's id came twice".into())),
+    let ids: Vec<[u8; 16]> = events.iter().map(|event| event.id.to_bytes()).collect();
+    let mut rows = Vec::with_capacity(events.len() * 3);
+    for id in &ids {
+        rows.extend([group.into(), Value::Bytes(id), now.into()]);
     }
+    tx.insert_rows("INSERT INTO inbox (consumer, event_id, taken_at) VALUES (?*)", 3, &rows).await
 }

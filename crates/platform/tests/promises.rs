@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::BoxFuture;
+use jangbu_kernel::id::EventId;
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::clock::ManualClock;
-use jangbu_platform::consumer::{self, Consumer, Handler, Reject};
-use jangbu_platform::db::{Answer, Db, Event, Fault, Inserted, Key, Recall, Tx};
+use jangbu_platform::consumer::{Consumer, Handler, Redriven, Reject, Sweep, letters};
+use jangbu_platform::db::{Answer, Db, Event, Fault, Inserted, Key, Recall, Tx, Value};
 use jangbu_platform::dice::Dice;
 use jangbu_platform::log::Log;
 use jangbu_platform::migrate::{self, Migration, Schema};
 use jangbu_platform::relay::{self, Outbox};
+use jangbu_platform::service::Stop;
 
 const TABLE: &[Migration] = &[Migration {
     version: 1,
@@ -150,13 +152,133 @@ async fn events_arrive_once_in_effect_and_a_bad_one_is_parked_with_those_behind_
     assert_eq!(count(&db).await, 3, "1, 2 and 4; 3 queues behind the bad one");
 
     let mut tx = db.read("letters").await.unwrap();
-    let letters = consumer::list_letters(&mut tx, None, 10).await.unwrap();
+    let letters = letters::list(&mut tx, None, None, 10).await.unwrap();
     drop(tx);
     assert_eq!(letters.iter().map(|l| l.event.payload.as_str()).collect::<Vec<_>>(), ["bad", "3"]);
-    assert!(group.redrive(letters[0].id).await.is_err());
+    let redriven = group.redrive("b", "operator:kim", "again").await.unwrap();
+    assert!(matches!(redriven, Redriven { done: 0, rejected: Some((id, _)) } if id == letters[0].id));
     handler.0.store(1, Ordering::SeqCst);
-    assert_eq!(group.redrive(letters[0].id).await.unwrap(), 2);
+    assert_eq!(group.redrive("b", "operator:kim", "again").await.unwrap().done, 2);
     assert_eq!(count(&db).await, 5);
     let mut tx = db.read("letters").await.unwrap();
-    assert_eq!(consumer::parked_count(&mut tx).await.unwrap(), 0);
+    assert_eq!(letters::parked_count(&mut tx).await.unwrap(), 0);
+}
+
+/// Notes each event of topic "deeds" in the order of arrival; refuses payloads that begin with "bad" until healed.
+#[derive(Default)]
+struct Notes {
+    healed: AtomicUsize,
+    calls: AtomicUsize,
+}
+
+impl Handler for Notes {
+    fn apply<'a>(&'a self, tx: &'a mut Tx, events: &'a [Event]) -> BoxFuture<'a, Result<(), Reject>> {
+        Box::pin(async move {
+            self.calls.fetch_add(1, Ordering::SeqCst);
+            for event in events {
+                if event.payload.starts_with("bad") && self.healed.load(Ordering::SeqCst) == 0 {
+                    return Err(Reject::Poison("bad".into()));
+                }
+                let next = tx.query_one("SELECT COUNT(*) FROM t", &[]).await?.unwrap().int(0);
+                let n: i64 = event.payload.trim_start_matches("bad").parse().unwrap();
+                let _ = tx.insert("INSERT INTO t (id, v) VALUES (?*)", &[next.into(), n.into()]).await?;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn deed(id: u128, key: &str, payload: &str) -> Event {
+    let (topic, event_type) = ("deeds".to_owned(), "deed.v1".to_owned());
+    Event { id: EventId::from_parts(1, id), topic, key: key.into(), event_type, payload: payload.into() }
+}
+
+async fn noted(db: &Db) -> Vec<i64> {
+    let mut tx = db.read("noted").await.unwrap();
+    tx.query("SELECT v FROM t ORDER BY id", &[]).await.unwrap().iter().map(|row| row.int(0)).collect()
+}
+
+fn notes(db: &Db) -> (Consumer, Arc<Notes>) {
+    let handler = Arc::new(Notes::default());
+    let group = Consumer { group: "g", topics: vec!["deeds".into()], db: db.clone(), handler: handler.clone() };
+    (group, handler)
+}
+
+#[tokio::test]
+async fn one_bad_event_among_many_costs_few_tries_and_repeats_cost_none_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, log) = world(dir.path()).await;
+    let (group, handler) = notes(&db);
+    let events: Vec<Event> = (0..1_000)
+        .map(|n| deed(n, if n == 700 { "b" } else { "a" }, &format!("{}{n}", if n == 700 { "bad" } else { "" })))
+        .collect();
+    log.append(&events).await.unwrap();
+    log.append(&events[..10]).await.unwrap();
+    while group.round(&log).await.unwrap() > 0 {}
+    let want: Vec<i64> = (0..1_000).filter(|n| *n != 700).collect();
+    assert_eq!(noted(&db).await, want, "in order, and once");
+    let calls = handler.calls.load(Ordering::SeqCst);
+    assert!(calls < 30, "{calls} tries");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redrive_keeps_the_order_of_a_key_while_its_events_go_on_coming() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, log) = world(dir.path()).await;
+    let (group, handler) = notes(&db);
+    let stop = Stop::default();
+    let running = tokio::spawn(group.clone().run(log.clone(), stop.clone()));
+    log.append(&[deed(0, "k", "bad0")]).await.unwrap();
+    let parked = async || letters::parked_count(&mut db.read("parked").await.unwrap()).await.unwrap();
+    while parked().await == 0 {
+        tokio::task::yield_now().await;
+    }
+    handler.healed.store(1, Ordering::SeqCst);
+    let feed = tokio::spawn({
+        let log = log.clone();
+        async move {
+            for n in 1..200 {
+                log.append(&[deed(n, "k", &n.to_string())]).await.unwrap();
+            }
+        }
+    });
+    while parked().await < 20 {
+        tokio::task::yield_now().await;
+    }
+    // Two operators at once, while the consumer runs.
+    let drive =
+        |group: Consumer| tokio::spawn(async move { group.redrive("k", "operator:kim", "").await.unwrap().done });
+    let (one, two) = (drive(group.clone()), drive(group.clone()));
+    let done = one.await.unwrap() + two.await.unwrap();
+    feed.await.unwrap();
+    stop.stop();
+    running.await.unwrap();
+    let rest = group.redrive("k", "operator:kim", "").await.unwrap().done;
+    assert_eq!(noted(&db).await, (0..200).collect::<Vec<i64>>());
+    assert!(done >= 20, "{done} driven while events came, {rest} after");
+    assert_eq!(parked().await, 0);
+}
+
+#[tokio::test]
+async fn events_taken_long_ago_are_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, log) = world(dir.path()).await;
+    let (group, _) = notes(&db);
+    let inbox = async || db.read("inbox").await.unwrap().query("SELECT event_id FROM inbox", &[]).await.unwrap().len();
+    log.append(&(0..1_500).map(|n| deed(n, "k", &n.to_string())).collect::<Vec<_>>()).await.unwrap();
+    while group.round(&log).await.unwrap() > 0 {}
+    let mut sweep = Sweep::default();
+    assert_eq!(group.forget_old(&mut sweep).await.unwrap(), 0, "they are young");
+    // As if they had been taken a month earlier, but for one.
+    let mut tx = db.begin("age").await.unwrap();
+    let young = EventId::from_parts(1, 7).to_bytes();
+    let aged = [(31i64 * 86_400_000_000).into(), Value::Bytes(&young)];
+    tx.execute("UPDATE inbox SET taken_at = taken_at - ? WHERE event_id <> ?", &aged).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut sweep = Sweep::default();
+    let mut forgotten = 0;
+    for _ in 0..4 {
+        forgotten += group.forget_old(&mut sweep).await.unwrap();
+    }
+    assert_eq!((forgotten, inbox().await), (1_499, 1), "stretch by stretch to the end, then it rests");
 }
