@@ -28,6 +28,33 @@ pub enum Weekday {
     Sunday,
 }
 
+impl Weekday {
+    /// All, from Monday on.
+    pub const ALL: [Weekday; 7] = [
+        Weekday::Monday,
+        Weekday::Tuesday,
+        Weekday::Wednesday,
+        Weekday::Thursday,
+        Weekday::Friday,
+        Weekday::Saturday,
+        Weekday::Sunday,
+    ];
+
+    /// Its English name in small letters.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Weekday::Monday => "monday",
+            Weekday::Tuesday => "tuesday",
+            Weekday::Wednesday => "wednesday",
+            Weekday::Thursday => "thursday",
+            Weekday::Friday => "friday",
+            Weekday::Saturday => "saturday",
+            Weekday::Sunday => "sunday",
+        }
+    }
+}
+
 /// Whether February of `year` has 29 days.
 #[must_use]
 pub fn is_leap_year(year: i32) -> bool {
@@ -100,20 +127,23 @@ impl BusinessDate {
     /// The day of the week.
     #[must_use]
     pub fn weekday(self) -> Weekday {
-        match (self.0 + 3).rem_euclid(7) {
-            0 => Weekday::Monday,
-            1 => Weekday::Tuesday,
-            2 => Weekday::Wednesday,
-            3 => Weekday::Thursday,
-            4 => Weekday::Friday,
-            5 => Weekday::Saturday,
-            _ => Weekday::Sunday,
-        }
+        let from_monday = usize::try_from((self.0 + 3).rem_euclid(7)).unwrap_or(0);
+        Weekday::ALL[from_monday]
     }
     /// The day `days` later (earlier when negative).
     #[must_use]
     pub fn add_days(self, days: i32) -> Self {
         Self(self.0.saturating_add(days))
+    }
+    /// The same day of the month `months` later; the last of the month where it has no such day.
+    #[must_use]
+    pub fn add_months(self, months: u32) -> Self {
+        let (year, month, day) = self.ymd();
+        let ahead = i64::from(year) * 12 + i64::from(month) - 1 + i64::from(months);
+        let (year, month) = (ahead.div_euclid(12), ahead.rem_euclid(12) + 1);
+        let (year, month) = (i32::try_from(year).unwrap_or(i32::MAX), u32::try_from(month).unwrap_or(1));
+        let last = Self::from_ymd(9999, 12, 31).unwrap_or(self);
+        Self::from_ymd(year, month, day.min(days_in_month(year, month))).unwrap_or(last)
     }
     /// Days from this day to `later`.
     #[must_use]

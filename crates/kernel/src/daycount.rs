@@ -10,13 +10,13 @@ use crate::ratio::Ratio;
 pub enum DayCount {
     /// Actual days over 365, leap year or not: Korean deposits.
     #[default]
-    #[serde(rename = "ACT/365F")]
+    #[serde(rename = "ACT/365F", alias = "ACT_365F", alias = "ACT/365")]
     Act365F,
     /// Actual days over 360: money-market currencies.
-    #[serde(rename = "ACT/360")]
+    #[serde(rename = "ACT/360", alias = "ACT_360")]
     Act360,
     /// Each day over the length of its own year: 365 or 366.
-    #[serde(rename = "ACT/ACT")]
+    #[serde(rename = "ACT/ACT", alias = "ACT_ACT_366", alias = "ACT/ACT_366", alias = "ACT_ACT")]
     ActAct,
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 pub enum Rounding {
     /// Toward zero: the fraction is dropped.
     #[default]
+    #[serde(alias = "truncate", alias = "floor")]
     Down,
     /// To the nearest, halves away from zero.
     HalfUp,

@@ -71,6 +71,22 @@ proptest! {
 }
 
 #[test]
+fn months_end_where_the_calendar_does() {
+    let date = |s: &str| s.parse::<BusinessDate>().unwrap();
+    for (from, months, to) in [
+        ("2024-01-31", 1, "2024-02-29"),
+        ("2023-01-31", 1, "2023-02-28"),
+        ("2023-01-31", 0, "2023-01-31"),
+        ("2023-11-30", 3, "2024-02-29"),
+        ("2023-12-15", 1, "2024-01-15"),
+        ("2024-02-29", 12, "2025-02-28"),
+        ("9999-12-01", 5, "9999-12-31"),
+    ] {
+        assert_eq!(date(from).add_months(months), date(to), "{from} and {months} months");
+    }
+}
+
+#[test]
 fn facts() {
     let date = |s: &str| s.parse::<BusinessDate>().unwrap();
     assert_eq!(date("2026-11-24").weekday(), Weekday::Tuesday);
