@@ -5,4 +5,5 @@ pub mod customer;
 pub mod deposit;
 pub mod operators;
 pub mod problem;
+pub mod products;
 pub mod topics;

@@ -57,6 +57,16 @@ impl Problem {
         Self { failures: vec![failure], ..Self::new(code, detail) }
     }
 
+    /// A problem about several fields, each with why; one code for all.
+    #[must_use]
+    pub fn fields(code: Code, found: Vec<(String, String)>) -> Self {
+        let failure = |(field, detail)| Failure { code: code.as_str().into(), field: Some(field), detail };
+        let failures: Vec<Failure> = found.into_iter().map(failure).collect();
+        let said = |f: &Failure| format!("{} {}", f.field.as_deref().unwrap_or_default(), f.detail);
+        let detail = failures.iter().map(said).collect::<Vec<_>>().join("; ");
+        Self { failures, ..Self::new(code, detail) }
+    }
+
     /// A refusal with every failure found; the first gives code and status.
     #[must_use]
     pub fn refused(found: &[(Code, String)]) -> Self {

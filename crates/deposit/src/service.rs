@@ -23,7 +23,7 @@ use crate::flows::post::{Outcome, known};
 use crate::flows::products::add_version;
 use crate::ledger::Ledger;
 use crate::store;
-use crate::terms_text::TermsText;
+use crate::terms_text::{TermsText, said};
 
 const MIGRATIONS: &[Migration] =
     &[Migration { version: 1, name: "ledger", sql: include_str!("../migrations/0001_ledger.sql") }];
@@ -55,7 +55,8 @@ pub async fn open(spec: &ServiceSpec, tag: u16, world: World, seed: &str) -> Res
     let known_terms = store::products::all(&mut tx).await?;
     drop(tx);
     for version in terms.iter().filter(|t| !known_terms.iter().any(|(code, ..)| *code == t.code)) {
-        add_version(&ledger, version, version.from).await?.map_err(|why| Fault::Damaged(format!("seed: {why}")))?;
+        let added = add_version(&ledger, version, version.from).await?;
+        added.map_err(|flaws| Fault::Damaged(format!("seed {}: {}", version.code, said(&flaws))))?;
     }
     let combiner = Combiner::start(Arc::clone(&ledger));
     let consumer = Consumer {

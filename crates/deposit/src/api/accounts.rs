@@ -61,7 +61,7 @@ pub async fn put_product(
     }
     match add_version(&api.ledger, &body, convert::today(&api.ledger, known.now)).await? {
         Ok(()) => json(200, &body, false),
-        Err(why) => Err(Refused::new(Code::TermsInvalid, why)),
+        Err(flaws) => Err(Refused(Box::new(Problem::fields(Code::TermsInvalid, flaws)))),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod postings;
+mod simulation;
 pub(crate) mod wire;
 
 use std::sync::Arc;
@@ -41,6 +42,7 @@ pub fn router(api: Api) -> Router {
         .route("/accounts/{id}/daily-balances", get(accounts::daily_balances))
         .route("/accounts/{id}/interest", get(postings::interest))
         .route("/accounts/{id}/interest-claims", post(postings::claim))
+        .route("/interest-simulations", post(simulation::simulate))
         .route("/postings", post(postings::post).get(postings::by_key))
         .route("/postings/{id}", get(postings::get))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

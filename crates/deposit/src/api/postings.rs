@@ -221,17 +221,6 @@ pub async fn interest(State(api): State<Api>, known: Known, Path(id): Path<Strin
     let paid = state.book.accounts.get(&number_of(id)).map_or(today, |a| a.paid_through);
     drop(state);
     drop(tx);
-    let periods = |due: &crate::domain::interest::Interest| {
-        let period = |p: &crate::domain::interest::Period| wire::InterestPeriod {
-            from: p.from,
-            to: p.to,
-            days: p.from.days_until(p.to) + 1,
-            balance: p.balance,
-            rate: p.rate,
-            interest: p.interest.to_string(),
-        };
-        due.periods.iter().map(period).collect::<Vec<_>>()
-    };
     let preview = wire::InterestPreview {
         from: paid.add_days(1),
         to: today.add_days(-1),
@@ -240,7 +229,7 @@ pub async fn interest(State(api): State<Api>, known: Known, Path(id): Path<Strin
         local_tax: due.as_ref().map_or(0, |d| d.local_tax),
         other_tax: due.as_ref().map_or(0, |d| d.other_tax),
         net: due.as_ref().map_or(0, |d| d.net),
-        periods: due.as_ref().map_or_else(Vec::new, periods),
+        periods: due.iter().flat_map(|d| &d.periods).map(super::simulation::period).collect(),
     };
     json(200, &preview, false)
 }

@@ -6,5 +6,6 @@ pub mod command;
 pub mod decide;
 pub mod eligibility;
 pub mod interest;
+pub mod savings;
 pub mod tax;
 pub mod terms;

@@ -83,6 +83,9 @@ async fn decide_opening(
     let Some(terms) = state.products[product as usize].history.at(opening.date) else {
         return refuse(Code::ProductNotFound, "the product has no terms on this day");
     };
+    if !terms.is_open() {
+        return refuse(Code::ProductNotEligible, "only demand products that pay on claim are opened");
+    }
     let currency = terms.currency;
     if opening.currency.is_some_and(|c| c != currency) {
         return refuse(Code::CurrencyMismatch, "the product is not in this currency");

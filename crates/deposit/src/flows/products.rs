@@ -5,32 +5,37 @@ use jangbu_platform::db::{Fault, Inserted};
 
 use crate::ledger::Ledger;
 use crate::store;
-use crate::terms_text::{self, TermsText};
+use crate::terms_text::{self, Flaw, TermsText};
 
-/// Adds a version of terms that holds from a day not before `today`; the text says why it can't be.
+/// Adds a version of terms that holds from a day not before `today`; the flaws say why it can't be.
 ///
 /// # Errors
 /// Nothing was added.
-pub async fn add_version(ledger: &Ledger, text: &TermsText, today: BusinessDate) -> Result<Result<(), String>, Fault> {
+pub async fn add_version(
+    ledger: &Ledger,
+    text: &TermsText,
+    today: BusinessDate,
+) -> Result<Result<(), Vec<Flaw>>, Fault> {
     let terms = match terms_text::parse(text) {
         Ok(terms) => terms,
-        Err(why) => return Ok(Err(why)),
+        Err(flaws) => return Ok(Err(flaws)),
     };
+    let flaw = |field: &str, why: &str| Ok(Err(vec![(field.to_owned(), why.to_owned())]));
     let mut tx = ledger.db.begin("deposit.add_terms").await?;
     let mut state = ledger.state(&mut tx).await?;
-    if let Some(known) = state.product(&text.code) {
-        let versions = state.products[known as usize].history.versions();
-        if versions.first().is_some_and(|v| v.currency != terms.currency) {
-            return Ok(Err("a product keeps its currency".into()));
+    if let Some(first) = state.product(&text.code).and_then(|at| state.products[at as usize].history.versions().first())
+    {
+        if (first.currency, first.kind) != (terms.currency, terms.kind) {
+            return flaw("code", "is of a product that keeps its currency and kind");
         }
         // A rate of a day that ended may have been paid by: it stays.
         if terms.from < today {
-            return Ok(Err("terms of days that ended stay as they are".into()));
+            return flaw("from", "must not lie before today: terms of days that ended stay as they are");
         }
     }
     let kept = serde_json::to_string(text).map_err(|e| Fault::Damaged(e.to_string()))?;
     if store::products::insert(&mut tx, &text.code, terms.from, &kept).await? == Inserted::Duplicate {
-        return Ok(Err("a version from this day stands already".into()));
+        return flaw("from", "has a version already, which stands");
     }
     tx.commit().await?;
     Ledger::forget(&mut state); // read again with the new terms

@@ -17,10 +17,13 @@ fn version(from: &str, tiers: &[(Option<i64>, &str)]) -> Terms {
     let tier = |(up_to, rate): &(Option<i64>, &str)| Tier { up_to: *up_to, rate: rate.parse().unwrap() };
     Terms {
         from: date(from),
+        kind: Default::default(),
         currency: Currency::KRW,
         day_count: Default::default(),
         tiers: tiers.iter().map(tier).collect(),
         rounding: Default::default(),
+        pay: Default::default(),
+        contract: Default::default(),
         limits: Limits::default(),
         corporations: false,
     }
@@ -73,8 +76,8 @@ fn daily_receipts_against_one_payment() {
     let movements = [(first, 100_000_000)];
     let claims: Vec<_> = (1..=365).map(|d| first.add_days(d)).collect();
     let net = |claims: &[BusinessDate]| -> i64 {
-        let payments = simulate(&flat("0.02"), TaxClass::Normal, &movements, claims).unwrap();
-        payments.iter().map(|(_, i)| i.net).sum()
+        let played = simulate(&flat("0.02"), TaxClass::Normal, &movements, claims).unwrap();
+        played.payments.iter().map(|(_, i)| i.net).sum()
     };
     assert_eq!(net(&claims[364..]), 1_692_000);
     assert_eq!(net(&claims), 1_711_000);
