@@ -1,1 +1,6 @@
-//! Not built yet: see the README.
+//! Customers, callers and auditors: drives the whole bank through its contracts alone, and knows nothing of how
+//! the services do their work.
+
+pub mod client;
+pub mod histogram;
+pub mod load;
