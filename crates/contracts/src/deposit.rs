@@ -7,6 +7,8 @@ use jangbu_kernel::rate::Rate;
 use jangbu_kernel::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use crate::page::Page;
+
 /// `POST …/accounts`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -237,15 +239,6 @@ pub struct AccountEntry {
     pub posted_at: Timestamp,
     /// Text for the statement.
     pub memo: Option<String>,
-}
-
-/// A page of a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Page<T> {
-    /// Items in order.
-    pub items: Vec<T>,
-    /// Cursor of the next page.
-    pub next: Option<String>,
 }
 
 /// One day of an account. Minor units.

@@ -4,6 +4,7 @@ pub mod codes;
 pub mod customer;
 pub mod deposit;
 pub mod operators;
+pub mod page;
 pub mod problem;
 pub mod products;
 pub mod topics;

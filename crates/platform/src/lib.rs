@@ -20,6 +20,8 @@ pub mod http;
 pub mod kv;
 pub mod log;
 pub mod migrate;
+pub mod operators;
+pub mod paging;
 pub mod relay;
 pub mod serve;
 pub mod service;
