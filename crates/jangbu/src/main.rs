@@ -2,6 +2,8 @@
 
 mod bank;
 mod clock;
+#[cfg(test)]
+mod seeds;
 mod services;
 mod token;
 mod up;
