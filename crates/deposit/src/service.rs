@@ -50,14 +50,7 @@ const HOLDS_PER_LOOK_MAX: u32 = 500;
 pub async fn open(spec: &ServiceSpec, tag: u16, world: World, seed: &str) -> Result<Service, Fault> {
     let ledger = Ledger::new(world.db.clone(), spec.name, tag, world.offset, world.dice.clone());
     let ledger = Arc::new(ledger);
-    let terms: Vec<TermsText> = serde_json::from_str(seed).map_err(|e| Fault::Damaged(format!("seed: {e}")))?;
-    let mut tx = world.db.read("deposit.open").await?;
-    let known_terms = store::products::all(&mut tx).await?;
-    drop(tx);
-    for version in terms.iter().filter(|t| !known_terms.iter().any(|(code, ..)| *code == t.code)) {
-        let added = add_version(&ledger, version, version.from).await?;
-        added.map_err(|flaws| Fault::Damaged(format!("seed {}: {}", version.code, said(&flaws))))?;
-    }
+    offer(&ledger, seed).await?;
     let combiner = Combiner::start(Arc::clone(&ledger));
     let consumer = Consumer {
         group: spec.name,
@@ -74,6 +67,22 @@ pub async fn open(spec: &ServiceSpec, tag: u16, world: World, seed: &str) -> Res
         outgoing: vec![Arc::new(Postings(Arc::clone(&ledger)))],
         jobs: vec![fold_job(Arc::clone(&ledger)), hold_job(world.db, ledger, combiner)],
     })
+}
+
+/// Offers the products of `seed` that are not known yet.
+///
+/// # Errors
+/// The store failed, or the seed is not valid.
+pub async fn offer(ledger: &Ledger, seed: &str) -> Result<(), Fault> {
+    let terms: Vec<TermsText> = serde_json::from_str(seed).map_err(|e| Fault::Damaged(format!("seed: {e}")))?;
+    let mut tx = ledger.db.read("deposit.open").await?;
+    let known_terms = store::products::all(&mut tx).await?;
+    drop(tx);
+    for version in terms.iter().filter(|t| !known_terms.iter().any(|(code, ..)| *code == t.code)) {
+        let added = add_version(ledger, version, version.from).await?;
+        added.map_err(|flaws| Fault::Damaged(format!("seed {}: {}", version.code, said(&flaws))))?;
+    }
+    Ok(())
 }
 
 fn fold_job(ledger: Arc<Ledger>) -> Job {

@@ -1,6 +1,7 @@
 //! The one binary: the whole bank in one process, any service alone, and the tools around them.
 
 mod bank;
+mod bench;
 mod clock;
 #[cfg(test)]
 mod seeds;
@@ -55,6 +56,8 @@ struct Cli {
 enum Command {
     /// The whole bank in one process on embedded engines.
     Up(up::Args),
+    /// Measures; makes its own data, proves the books, cleans up.
+    Bench(bench::Args),
     /// A credential, signed with the bank's key, alone on stdout.
     Token(token::Args),
     /// Who asks and tells whom.
@@ -66,7 +69,7 @@ impl Command {
     fn log_filter(&self) -> &'static str {
         match self {
             Command::Up(_) => "info,access=warn",
-            Command::Token(_) | Command::Services => "warn",
+            Command::Bench(_) | Command::Token(_) | Command::Services => "warn",
         }
     }
 }
@@ -76,13 +79,13 @@ fn default_data() -> PathBuf {
     PathBuf::from("jangbu-data")
 }
 
-/// Runs a command's asynchronous work on all cores.
+/// Where asynchronous work runs: a thread per core.
 ///
 /// # Errors
-/// The threads can't be had, or what the work itself fails with.
-fn block_on(work: impl Future<Output = Ended>) -> Ended {
+/// The threads can't be had.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|e| Failure::World(format!("could not start the runtime: {e}")))?.block_on(work)
+    runtime.map_err(|e| Failure::World(format!("could not start the runtime: {e}")))
 }
 
 fn main() -> ExitCode {
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
     let ended = log.and_then(|guard| {
         let ended = match cli.command {
             Command::Up(args) => up::run(args),
+            Command::Bench(args) => bench::run(args),
             Command::Token(args) => token::run(args),
             Command::Services => {
                 print!("{}", services::drawing());

@@ -58,7 +58,7 @@ pub fn run(args: Args) -> Ended {
     if args.at.is_some() && args.clock == ClockKind::Real {
         return Err(Failure::Use("--at goes with --clock manual: the real clock can't be set".into()));
     }
-    crate::block_on(serve(args))
+    crate::runtime()?.block_on(serve(args))
 }
 
 /// Takes an address on this machine.

@@ -70,7 +70,7 @@ pub async fn open(
     done.map(|()| Kept::New(answer))
 }
 
-async fn decide_opening(
+pub(super) async fn decide_opening(
     ledger: &Ledger,
     tx: &mut Tx,
     state: &mut State,

@@ -1,5 +1,6 @@
 //! One business action, one function, one unit of work.
 
 pub mod accounts;
+pub mod bulk;
 pub mod post;
 pub mod products;

@@ -1,0 +1,53 @@
+//! Brings many accounts in at once: from a bank that moves here, or for a measurement.
+
+use jangbu_kernel::date::BusinessDate;
+use jangbu_kernel::id::{AccountId, CustomerId};
+use jangbu_platform::db::Fault;
+
+use super::accounts::{Opening, decide_opening};
+use crate::domain::book::Owner;
+use crate::domain::decide::Refusal;
+use crate::ledger::Ledger;
+use crate::store;
+
+/// Accounts opened by one unit of work at most.
+pub const ACCOUNTS_PER_LOAD_MAX: u32 = 4_096;
+
+/// Opens accounts of a product for one owner, whose standing comes along; their ids in the order of their numbers.
+///
+/// # Errors
+/// Nothing was opened.
+pub async fn load_accounts(
+    ledger: &Ledger,
+    (customer, birth_date): (CustomerId, BusinessDate),
+    product: &str,
+    date: BusinessDate,
+    count: u32,
+) -> Result<Result<Vec<AccountId>, Refusal>, Fault> {
+    let mut tx = ledger.db.begin("deposit.load_accounts").await?;
+    let mut state = ledger.state(&mut tx).await?;
+    let owner = Owner { version: 0, ..Owner::default() };
+    store::accounts::keep_owner(&mut tx, customer, owner, "person", birth_date).await?;
+    let opening = Opening { customer, product: product.to_owned(), currency: None, date };
+    let mut opened = Vec::with_capacity(count as usize);
+    for _ in 0..count.min(ACCOUNTS_PER_LOAD_MAX) {
+        let (account, number) = match decide_opening(ledger, &mut tx, &mut state, &opening).await {
+            Ok(Ok(decided)) => decided,
+            Ok(Err(refusal)) => return Ok(Err(refusal)),
+            Err(fault) => {
+                Ledger::forget(&mut state);
+                return Err(fault);
+            }
+        };
+        store::accounts::insert(&mut tx, &account, &number, product).await?;
+        state.last_no = account.no;
+        opened.push(account);
+    }
+    if let Err(fault) = tx.commit().await {
+        Ledger::forget(&mut state);
+        return Err(fault);
+    }
+    let ids = opened.iter().map(|account| account.id).collect();
+    state.book.accounts.extend(opened.into_iter().map(|account| (account.no, account)));
+    Ok(Ok(ids))
+}

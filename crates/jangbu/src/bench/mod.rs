@@ -1,0 +1,142 @@
+//! `jangbu bench`: measurements that anyone can repeat. Each makes its own data, proves the books before it reports,
+//! and cleans up.
+
+mod measure;
+mod posting;
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::{Ended, Failure, Verdict};
+pub use measure::{Latencies, Took};
+
+/// What it is told.
+#[derive(clap::Args, Clone)]
+pub struct Args {
+    /// posting, posting-one-per-tx.
+    name: String,
+    /// Engine of the database.
+    #[arg(long, default_value = "embedded", value_parser = ["embedded", "mysql"])]
+    engine: String,
+    /// Commands a caller sends at once.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8190))]
+    batch: u32,
+    /// Callers that wait for their answer before they ask again; 2 with batches and 64 without, unless told.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    callers: Option<u32>,
+    /// Customers' accounts.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=10_000_000))]
+    accounts: u32,
+    /// Every command touches one customer account.
+    #[arg(long)]
+    hot: bool,
+    /// How long it is measured, after a warm-up.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    seconds: u32,
+    /// Postings made before it is measured.
+    #[arg(long, default_value_t = 0)]
+    before: u64,
+    /// Where its data lives while it runs: a folder on the disk that is measured.
+    #[arg(long, default_value = ".")]
+    dir: PathBuf,
+    /// Keeps the data, as a bank that `check` and `up` can open.
+    #[arg(long)]
+    keep: bool,
+    /// One JSON object on stdout, and nothing else.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    fn callers(&self) -> u32 {
+        self.callers.unwrap_or(if self.batch > 1 { 2 } else { 64 })
+    }
+}
+
+/// What a benchmark tells.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    bench: String,
+    engine: String,
+    batch: u32,
+    callers: u32,
+    accounts: u32,
+    hot: bool,
+    seconds: u32,
+    before: u64,
+    per_second: u64,
+    #[serde(flatten)]
+    took: Took,
+    committed: u64,
+    refused: u64,
+    books_ok: bool,
+    /// Resident memory at the end, bytes.
+    memory_bytes: u64,
+    #[serde(flatten)]
+    more: std::collections::BTreeMap<&'static str, u64>,
+}
+
+/// Runs a benchmark.
+///
+/// # Errors
+/// There is none of that name, or the world failed.
+pub fn run(args: Args) -> Ended {
+    if args.engine != "embedded" {
+        return Err(Failure::Use(format!("the engine {} is not built into this program yet", args.engine)));
+    }
+    let report = match args.name.as_str() {
+        "posting" => crate::runtime()?.block_on(posting::run(&args, posting::Way::Combined)),
+        "posting-one-per-tx" => crate::runtime()?.block_on(posting::run(&args, posting::Way::OnePerTx)),
+        other => Err(Failure::Use(format!("there is no benchmark {other:?}: posting, posting-one-per-tx"))),
+    }?;
+    if args.json {
+        println!("{}", serde_json::to_string(&report).map_err(|e| Failure::World(e.to_string()))?);
+    } else {
+        show(&report);
+    }
+    Ok(if report.books_ok { Verdict::Done } else { Verdict::No })
+}
+
+fn show(r: &Report) {
+    println!("{} on {}: {} per second", r.bench, r.engine, r.per_second);
+    println!(
+        "  {} callers, batches of {}, {} accounts{}",
+        r.callers,
+        r.batch,
+        r.accounts,
+        if r.hot { ", hot" } else { "" }
+    );
+    println!(
+        "  answer in us: mean {}, p50 {}, p99 {}, max {}",
+        r.took.mean_us, r.took.p50_us, r.took.p99_us, r.took.max_us
+    );
+    println!("  {} committed, {} refused, memory {} MB", r.committed, r.refused, r.memory_bytes / 1_000_000);
+    for (name, value) in &r.more {
+        println!("  {name} {value}");
+    }
+    println!("  books {}", if r.books_ok { "balance" } else { "DO NOT balance" });
+}
+
+/// A bar on a terminal, plain lines elsewhere, nothing with `--json`.
+fn progress(args: &Args, what: &'static str, total: u64) -> indicatif::ProgressBar {
+    let bar = if args.json || !std::io::stderr().is_terminal() {
+        if !args.json {
+            eprintln!("{what}: {total}");
+        }
+        indicatif::ProgressBar::hidden()
+    } else {
+        indicatif::ProgressBar::new(total)
+    };
+    let style = indicatif::ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {eta}");
+    bar.with_style(style.expect("the template is right")).with_message(what)
+}
+
+/// Resident memory of this process, bytes; zero where the system doesn't tell.
+fn memory_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kib.unwrap_or(0) * 1_024
+}
