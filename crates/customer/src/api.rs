@@ -11,6 +11,7 @@ use jangbu_contracts::customer::{Register, SetMark};
 use jangbu_kernel::id::CustomerId;
 use jangbu_platform::db::Recall;
 use jangbu_platform::http::{BODY_BYTES_MAX, Keyed, Known, Refused, Strict, json, json_answer, path_id};
+use jangbu_platform::operators::{self, Desk};
 use jangbu_platform::service::World;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -23,13 +24,14 @@ type Answer = Result<Response, Refused>;
 
 /// The calls under `/customer/v1`.
 pub fn router(world: Arc<World>) -> Router {
+    let desk = Desk::new(&world.db, &[], Vec::new()).router();
     let calls = Router::new()
         .route("/customers", post(register))
         .route("/customers/{id}", get(show))
         .route("/customers/{id}/marks/{mark}", put(set_mark))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(world);
-    Router::new().nest("/customer/v1", calls)
+    Router::new().nest("/customer/v1", calls.merge(desk))
 }
 
 async fn register(
@@ -85,9 +87,7 @@ async fn set_mark(
     if !flows::MARKS.contains(&mark.as_str()) {
         return Err(Refused::not_found());
     }
-    if body.reason.trim().is_empty() {
-        return Err(Refused::field(Code::InvalidField, "reason", "say why"));
-    }
-    let marked = flows::set_mark(&world, id, &mark, &body, &known.caller.subject).await?;
+    operators::reason(&body.reason)?;
+    let marked = flows::set_mark(&world, id, &mark, &body, &known.caller).await?;
     json(200, &marked.ok_or_else(Refused::not_found)?, false)
 }

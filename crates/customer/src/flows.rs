@@ -4,6 +4,8 @@ use jangbu_contracts::customer::{Customer, Kind, Register, SetMark, StandingChan
 use jangbu_contracts::topics::CUSTOMER_STANDING;
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::CustomerId;
+use jangbu_platform::audit::{self, Deed};
+use jangbu_platform::auth::Caller;
 use jangbu_platform::db::{Answer, Fault, Key, Recall, Tx};
 use jangbu_platform::service::World;
 
@@ -92,7 +94,7 @@ pub async fn set_mark(
     id: CustomerId,
     mark: &str,
     body: &SetMark,
-    by: &str,
+    by: &Caller,
 ) -> Result<Option<Customer>, Fault> {
     let mut tx = world.db.begin("customer.set_mark").await?;
     let Some(mut stored) = store::find(&mut tx, id).await? else { return Ok(None) };
@@ -102,9 +104,13 @@ pub async fn set_mark(
         stored.marks.push(mark.to_owned());
         stored.marks.sort();
     }
-    store::put_mark(&mut tx, id, (mark, body.on), (&body.reason, by), version).await?;
+    store::put_mark(&mut tx, id, (mark, body.on), (&body.reason, &by.subject), version).await?;
     let customer = open(world, id, stored)?;
     tell(&mut tx, &customer, version)?;
+    let (who, subject) = (by.to_string(), id.to_string());
+    let result = format!("{mark} was {}", if body.on { "set" } else { "cleared" });
+    let deed = Deed { who: &who, what: "customer.mark", subject: &subject, reason: &body.reason, result: &result };
+    audit::note(&mut tx, &deed).await?;
     tx.commit().await?;
     Ok(Some(customer))
 }

@@ -12,6 +12,7 @@ use jangbu_kernel::time::Timestamp;
 use jangbu_platform::consumer::{Consumer, Handler, Reject};
 use jangbu_platform::db::{Db, Event, Fault, Tx};
 use jangbu_platform::migrate::Migration;
+use jangbu_platform::operators::Desk;
 use jangbu_platform::relay::Outgoing;
 use jangbu_platform::service::{Job, Service, ServiceSpec, World};
 
@@ -58,7 +59,8 @@ pub async fn open(spec: &ServiceSpec, tag: u16, world: World, seed: &str) -> Res
         db: world.db.clone(),
         handler: Arc::new(Standing(Arc::clone(&ledger))),
     };
-    let api = Api { ledger: Arc::clone(&ledger), combiner: combiner.clone() };
+    let desk = Desk::new(&world.db, std::slice::from_ref(&consumer), Vec::new());
+    let api = Api { ledger: Arc::clone(&ledger), combiner: combiner.clone(), desk };
     Ok(Service {
         name: spec.name.to_owned(),
         db: world.db.clone(),
@@ -79,7 +81,7 @@ pub async fn offer(ledger: &Ledger, seed: &str) -> Result<(), Fault> {
     let known_terms = store::products::all(&mut tx).await?;
     drop(tx);
     for version in terms.iter().filter(|t| !known_terms.iter().any(|(code, ..)| *code == t.code)) {
-        let added = add_version(ledger, version, version.from).await?;
+        let added = add_version(ledger, version, version.from, "bank:seed").await?;
         added.map_err(|flaws| Fault::Damaged(format!("seed {}: {}", version.code, said(&flaws))))?;
     }
     Ok(())

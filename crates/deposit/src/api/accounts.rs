@@ -8,8 +8,10 @@ use jangbu_contracts::deposit as wire;
 use jangbu_contracts::problem::Problem;
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::{AccountId, CustomerId};
+use jangbu_platform::audit::Deed;
 use jangbu_platform::db;
 use jangbu_platform::http::{Keyed, Known, Params, Refused, Strict, json, json_answer, path_id};
+use jangbu_platform::operators;
 use serde::Deserialize;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -59,7 +61,7 @@ pub async fn put_product(
     if body.code != code {
         return Err(Refused::field(Code::InvalidField, "code", "must be the code of the path"));
     }
-    match add_version(&api.ledger, &body, convert::today(&api.ledger, known.now)).await? {
+    match add_version(&api.ledger, &body, convert::today(&api.ledger, known.now), &known.caller.to_string()).await? {
         Ok(()) => json(200, &body, false),
         Err(flaws) => Err(Refused(Box::new(Problem::fields(Code::TermsInvalid, flaws)))),
     }
@@ -146,12 +148,12 @@ pub async fn set_mark(
 ) -> Answer {
     known.operator()?;
     let id: AccountId = path_id(&id)?;
-    let mark = Marks::of_account(&mark).ok_or_else(Refused::not_found)?;
-    if body.reason.trim().is_empty() {
-        return Err(Refused::field(Code::InvalidField, "reason", "say why"));
-    }
-    accounts::set_mark(&api.ledger, id, mark, body.on).await?.ok_or_else(Refused::not_found)?;
-    tracing::info!(account = %id, operator = known.caller.subject, on = body.on, "a mark was set");
+    let bit = Marks::of_account(&mark).ok_or_else(Refused::not_found)?;
+    let (who, subject) = (known.caller.to_string(), id.to_string());
+    let reason = operators::reason(&body.reason)?;
+    let result = format!("{mark} was {}", if body.on { "set" } else { "cleared" });
+    let deed = Deed { who: &who, what: "account.mark", subject: &subject, reason, result: &result };
+    accounts::set_mark(&api.ledger, id, (bit, body.on), &deed).await?.ok_or_else(Refused::not_found)?;
     json(200, &show(&api, number_of(id)).await?.ok_or_else(Refused::not_found)?, false)
 }
 

@@ -11,6 +11,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post, put};
 use jangbu_platform::http::{BATCH_BYTES_MAX, BODY_BYTES_MAX};
+use jangbu_platform::operators::Desk;
 
 use crate::combiner::Combiner;
 use crate::ledger::Ledger;
@@ -22,11 +23,13 @@ pub struct Api {
     pub ledger: Arc<Ledger>,
     /// The way in for commands.
     pub combiner: Combiner,
+    /// The calls for operators.
+    pub desk: Desk,
 }
 
 /// The instance's calls, under `/{instance}/v1`.
 pub fn router(api: Api) -> Router {
-    let instance = api.ledger.instance.clone();
+    let (instance, desk) = (api.ledger.instance.clone(), api.desk.router());
     let batch = Router::new()
         .route("/postings/batch", post(postings::batch))
         .layer(DefaultBodyLimit::max(BATCH_BYTES_MAX))
@@ -47,5 +50,5 @@ pub fn router(api: Api) -> Router {
         .route("/postings/{id}", get(postings::get))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(api);
-    Router::new().nest(&format!("/{instance}/v1"), batch.merge(calls))
+    Router::new().nest(&format!("/{instance}/v1"), batch.merge(calls).merge(desk))
 }

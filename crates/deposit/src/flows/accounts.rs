@@ -5,6 +5,7 @@ use jangbu_kernel::account_number::AccountNumber;
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::{AccountId, CustomerId};
 use jangbu_kernel::money::Currency;
+use jangbu_platform::audit::{self, Deed};
 use jangbu_platform::db::{Answer, Fault, Key, Recall, Tx};
 
 use crate::domain::book::{Account, Day, Marks, Used};
@@ -137,17 +138,23 @@ pub(super) async fn decide_opening(
     Ok(Ok((account, number.as_str().to_owned())))
 }
 
-/// Sets or clears a mark of an account; `None` when there is no such account.
+/// Sets or clears a mark of an account and notes the deed; `None` when there is no such account.
 ///
 /// # Errors
 /// Nothing was changed.
-pub async fn set_mark(ledger: &Ledger, id: AccountId, mark: Marks, on: bool) -> Result<Option<()>, Fault> {
+pub async fn set_mark(
+    ledger: &Ledger,
+    id: AccountId,
+    (mark, on): (Marks, bool),
+    deed: &Deed<'_>,
+) -> Result<Option<()>, Fault> {
     let mut tx = ledger.db.begin("deposit.set_mark").await?;
     let mut state = ledger.state(&mut tx).await?;
     ledger.load(&mut tx, &mut state, number_of(id)).await?;
     let Some(mut account) = find(&state.book, id).cloned() else { return Ok(None) };
     account.marks = account.marks.with(mark, on);
     store::accounts::update_standing(&mut tx, &account).await?;
+    audit::note(&mut tx, deed).await?;
     tx.commit().await?;
     state.book.accounts.insert(account.no, account);
     Ok(Some(()))

@@ -1,13 +1,14 @@
 //! New versions of product terms.
 
 use jangbu_kernel::date::BusinessDate;
+use jangbu_platform::audit::{self, Deed};
 use jangbu_platform::db::{Fault, Inserted};
 
 use crate::ledger::Ledger;
 use crate::store;
 use crate::terms_text::{self, Flaw, TermsText};
 
-/// Adds a version of terms that holds from a day not before `today`; the flaws say why it can't be.
+/// Adds a version of terms that holds from a day not before `today`, in the name of `who`; the flaws say why it can't be.
 ///
 /// # Errors
 /// Nothing was added.
@@ -15,6 +16,7 @@ pub async fn add_version(
     ledger: &Ledger,
     text: &TermsText,
     today: BusinessDate,
+    who: &str,
 ) -> Result<Result<(), Vec<Flaw>>, Fault> {
     let terms = match terms_text::parse(text) {
         Ok(terms) => terms,
@@ -37,6 +39,9 @@ pub async fn add_version(
     if store::products::insert(&mut tx, &text.code, terms.from, &kept).await? == Inserted::Duplicate {
         return flaw("from", "has a version already, which stands");
     }
+    let result = format!("terms from {} on", terms.from);
+    let deed = Deed { who, what: "product.version", subject: &text.code, reason: "", result: &result };
+    audit::note(&mut tx, &deed).await?;
     tx.commit().await?;
     Ledger::forget(&mut state); // read again with the new terms
     Ok(Ok(()))
