@@ -3,6 +3,7 @@
 mod bank;
 mod bench;
 mod clock;
+mod console;
 #[cfg(test)]
 mod seeds;
 mod services;

@@ -16,6 +16,7 @@ use jangbu_platform::serve::{ServeLimits, Server};
 use jangbu_platform::service::Stop;
 
 use crate::bank::{Bank, Opening};
+use crate::console::{self, Console};
 use crate::{Ended, Failure, Verdict};
 
 /// How long the credentials that `up` lays into the directory are good.
@@ -95,9 +96,10 @@ async fn serve(args: Args) -> Ended {
     let bank = Bank::open(Opening::whole(&args.data, clock, dice.clone())).await?;
     lay_credentials(&bank.keys, &args.data)?;
     let links = LoginLinks::new(bank.keys.clone(), Dice::from_os());
-    let mut router = bank.router.clone();
+    let edge = Edge::new(bank.gate.clone(), dice, bank.metrics.clone());
+    let console = Console::new(&bank, links.clone(), Arc::new(RealClock), manual.is_some());
+    let mut router = bank.router.clone().merge(edge.open("console", console::router(Arc::new(console))));
     if let Some(clock) = manual {
-        let edge = Edge::new(bank.gate.clone(), dice, bank.metrics.clone());
         router = router.merge(edge.open("sim", crate::clock::router(&bank, clock)));
     }
     for part in bank.parts.iter() {
