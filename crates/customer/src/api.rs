@@ -28,6 +28,7 @@ pub fn router(world: Arc<World>) -> Router {
     let calls = Router::new()
         .route("/customers", post(register))
         .route("/customers/{id}", get(show))
+        .route("/customers/{id}/standing", get(standing))
         .route("/customers/{id}/marks/{mark}", put(set_mark))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(world);
@@ -74,6 +75,12 @@ async fn show(State(world): State<Arc<World>>, known: Known, Path(id): Path<Stri
         return Err(Refused::not_found());
     }
     json(200, &flows::get(&world, id).await?.ok_or_else(Refused::not_found)?, false)
+}
+
+/// For services that need to know now what the event will tell them.
+async fn standing(State(world): State<Arc<World>>, known: Known, Path(id): Path<String>) -> Answer {
+    known.staff()?;
+    json(200, &flows::standing(&world, path_id(&id)?).await?.ok_or_else(Refused::not_found)?, false)
 }
 
 async fn set_mark(

@@ -31,14 +31,18 @@ fn shown(id: CustomerId, name: String, birth_date: BusinessDate, kind: Kind, mar
     Customer { id, name, birth_date, kind, status: status.into(), kyc: kyc.into(), marks }
 }
 
-fn tell(tx: &mut Tx, customer: &Customer, version: i64) -> Result<(), Fault> {
-    let event = StandingChangedV1 {
+fn standing_of(customer: &Customer, version: i64) -> StandingChangedV1 {
+    StandingChangedV1 {
         customer: customer.id,
         version,
         kind: customer.kind,
         birth_date: customer.birth_date,
         marks: customer.marks.clone(),
-    };
+    }
+}
+
+fn tell(tx: &mut Tx, customer: &Customer, version: i64) -> Result<(), Fault> {
+    let event = standing_of(customer, version);
     tx.emit(CUSTOMER_STANDING, &customer.id.to_string(), StandingChangedV1::TYPE, json(&event)?);
     Ok(())
 }
@@ -83,6 +87,17 @@ pub async fn get(world: &World, id: CustomerId) -> Result<Option<Customer>, Faul
     let mut tx = world.db.read("customer.get").await?;
     let stored = store::find(&mut tx, id).await?;
     stored.map(|s| open(world, id, s)).transpose()
+}
+
+/// One customer's standing, as its last event told it.
+///
+/// # Errors
+/// The store can't be read, or the data key is another.
+pub async fn standing(world: &World, id: CustomerId) -> Result<Option<StandingChangedV1>, Fault> {
+    let mut tx = world.db.read("customer.standing").await?;
+    let Some(stored) = store::find(&mut tx, id).await? else { return Ok(None) };
+    let version = stored.version;
+    Ok(Some(standing_of(&open(world, id, stored)?, version)))
 }
 
 /// Sets or clears a mark and tells the new standing; `None` when there is no such customer.

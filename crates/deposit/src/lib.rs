@@ -1,7 +1,8 @@
 //! Deposits: accounts, postings, holds, daily balances, and interest on demand.
 //!
-//! Owns accounts and their ledger. Listens to customers' standing; tells every posting. Asks nobody while a
-//! balance is decided, and never waits for a date to change.
+//! Owns accounts and their ledger. Listens to customers' standing; tells every posting. Asks for the
+//! standing of an owner of whom it was not told yet, before a unit of work begins; asks nobody while a balance is
+//! decided, and never waits for a date to change.
 
 pub mod api;
 pub mod combiner;
@@ -11,3 +12,6 @@ pub mod ledger;
 pub mod service;
 pub mod store;
 pub mod terms_text;
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use jangbu_contracts::customer::{Kind, StandingChangedV1};
+use jangbu_contracts::customer::StandingChangedV1;
 use jangbu_contracts::deposit::PostingRecordedV1;
 use jangbu_contracts::topics;
 use jangbu_kernel::id::EventId;
@@ -18,10 +18,10 @@ use jangbu_platform::service::{Job, Service, ServiceSpec, World};
 
 use crate::api::{Api, router, wire};
 use crate::combiner::Combiner;
-use crate::domain::book::{Marks, Owner};
 use crate::domain::command::{Action, Command};
 use crate::flows::post::{Outcome, known};
 use crate::flows::products::add_version;
+use crate::flows::standing;
 use crate::ledger::Ledger;
 use crate::store;
 use crate::terms_text::{TermsText, said};
@@ -33,7 +33,7 @@ const MIGRATIONS: &[Migration] =
 pub const KRW: ServiceSpec = ServiceSpec {
     name: "deposit-krw",
     migrations: MIGRATIONS,
-    asks: &[],
+    asks: &["customer"],
     tells: &["deposit-krw.postings"],
     listens: &[topics::CUSTOMER_STANDING],
 };
@@ -60,7 +60,7 @@ pub async fn open(spec: &ServiceSpec, tag: u16, world: World, seed: &str) -> Res
         handler: Arc::new(Standing(Arc::clone(&ledger))),
     };
     let desk = Desk::new(&world.db, std::slice::from_ref(&consumer), Vec::new());
-    let api = Api { ledger: Arc::clone(&ledger), combiner: combiner.clone(), desk };
+    let api = Api { ledger: Arc::clone(&ledger), combiner: combiner.clone(), desk, ask: world.ask.clone() };
     Ok(Service {
         name: spec.name.to_owned(),
         db: world.db.clone(),
@@ -133,14 +133,6 @@ fn hold_job(db: Db, ledger: Arc<Ledger>, combiner: Combiner) -> Job {
 /// Takes over customers' standing.
 struct Standing(Arc<Ledger>);
 
-fn owner(event: &StandingChangedV1) -> Owner {
-    let marks = Marks::OF_CUSTOMERS
-        .iter()
-        .filter(|(_, name)| event.marks.iter().any(|m| m == name))
-        .fold(Marks::default(), |all, (mark, _)| all.with(*mark, true));
-    Owner { marks: marks.with(Marks::CORPORATION, event.kind == Kind::Corporation), version: event.version }
-}
-
 fn read(event: &Event) -> Result<StandingChangedV1, Reject> {
     if event.event_type != StandingChangedV1::TYPE {
         return Err(Reject::Poison(format!("{} is not a standing", event.event_type)));
@@ -153,9 +145,7 @@ impl Handler for Standing {
         async move {
             for event in events {
                 let standing = read(event)?;
-                let kind = if standing.kind == Kind::Corporation { "corporation" } else { "person" };
-                let owner = owner(&standing);
-                if store::accounts::keep_owner(tx, standing.customer, owner, kind, standing.birth_date).await? {
+                if let Some(owner) = standing::keep(tx, &standing).await? {
                     // Decisions may use it at once: should this unit of work fail, the event comes again.
                     let mut state = self.0.state(tx).await?;
                     state.book.owners.insert(standing.customer, owner);

@@ -21,6 +21,7 @@ use crate::domain::book::{Account, Marks};
 use crate::domain::eligibility::number_of;
 use crate::flows::accounts::{self, Kept, Opening};
 use crate::flows::products::add_version;
+use crate::flows::standing;
 use crate::store;
 use crate::terms_text::TermsText;
 
@@ -83,7 +84,11 @@ pub async fn open(
     }
     let hash = xxh3_64(&serde_json::to_vec(&body).unwrap_or_default());
     let date = convert::today(&api.ledger, known.now);
-    let opening = Opening { customer: body.customer, product: body.product, currency: body.currency, date };
+    if let Some(kept) = accounts::kept(&api.ledger, &key, hash).await? {
+        return answered(kept);
+    }
+    let standing = standing::ask(&api.ledger, &api.ask, body.customer).await?;
+    let opening = Opening { customer: body.customer, product: body.product, currency: body.currency, date, standing };
     let answer = |opened: &Result<(Account, String), crate::domain::decide::Refusal>| match opened {
         Ok((account, number)) => {
             let body = serde_json::to_string(&shown(account, number, &opening.product)).unwrap_or_default();
@@ -94,7 +99,11 @@ pub async fn open(
             db::Answer { status: problem.status, body: serde_json::to_string(&problem).unwrap_or_default() }
         }
     };
-    match accounts::open(&api.ledger, &key, hash, &opening, answer).await? {
+    answered(accounts::open(&api.ledger, &key, hash, &opening, answer).await?)
+}
+
+fn answered(kept: Kept) -> Answer {
+    match kept {
         Kept::New(answer) => Ok(json_answer(&answer, false)),
         Kept::Again(answer) => Ok(json_answer(&answer, true)),
         Kept::KeyReused => Err(Refused::new(Code::KeyReused, "the key came with another request before")),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post, put};
+use jangbu_platform::ask::Ask;
 use jangbu_platform::http::{BATCH_BYTES_MAX, BODY_BYTES_MAX};
 use jangbu_platform::operators::Desk;
 
@@ -25,6 +26,8 @@ pub struct Api {
     pub combiner: Combiner,
     /// The calls for operators.
     pub desk: Desk,
+    /// The way to the other services.
+    pub ask: Ask,
 }
 
 /// The instance's calls, under `/{instance}/v1`.

@@ -1,17 +1,20 @@
 //! Opening, restricting and closing accounts; owners' standing.
 
 use jangbu_contracts::codes::Code;
+use jangbu_contracts::customer::StandingChangedV1;
 use jangbu_kernel::account_number::AccountNumber;
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::{AccountId, CustomerId};
 use jangbu_kernel::money::Currency;
+use jangbu_kernel::time::Timestamp;
 use jangbu_platform::audit::{self, Deed};
-use jangbu_platform::db::{Answer, Fault, Key, Recall, Tx};
+use jangbu_platform::db::{Answer, Fault, Key, Recall};
 
-use crate::domain::book::{Account, Day, Marks, Used};
+use crate::domain::book::{Account, Day, Marks, Owner, Used};
 use crate::domain::chain::Path;
 use crate::domain::decide::Refusal;
 use crate::domain::eligibility::{find, number_of};
+use crate::flows::standing;
 use crate::ledger::{Ledger, State, millis};
 use crate::store;
 
@@ -37,6 +40,21 @@ pub struct Opening {
     pub currency: Option<Currency>,
     /// The day.
     pub date: BusinessDate,
+    /// The owner's standing, where it was asked for.
+    pub standing: Option<StandingChangedV1>,
+}
+
+/// What a key says, before anything is asked or begun.
+///
+/// # Errors
+/// The store can't be read.
+pub async fn kept(ledger: &Ledger, key: &Key, hash: u64) -> Result<Option<Kept>, Fault> {
+    let mut tx = ledger.db.read("deposit.kept").await?;
+    Ok(match tx.recall(key, hash).await? {
+        Recall::Same(answer) => Some(Kept::Again(answer)),
+        Recall::KeyReused => Some(Kept::KeyReused),
+        Recall::New => None,
+    })
 }
 
 /// Opens an account, once per key; `answer` makes the answer that is kept.
@@ -57,7 +75,11 @@ pub async fn open(
         Recall::KeyReused => return Ok(Kept::KeyReused),
         Recall::New => {}
     }
-    let opened = decide_opening(ledger, &mut tx, &mut state, opening).await?;
+    if let Some(standing) = &opening.standing {
+        standing::keep(&mut tx, standing).await?;
+    }
+    let owner = store::accounts::owner(&mut tx, opening.customer).await?;
+    let opened = decide_opening(ledger, tx.now(), &state, opening, owner)?;
     if let Ok((account, number)) = &opened {
         store::accounts::insert(&mut tx, account, number, &opening.product).await?;
     }
@@ -66,16 +88,18 @@ pub async fn open(
     let done = tx.commit().await;
     if let (Ok(()), Ok((account, _))) = (&done, opened) {
         state.last_no = account.no;
+        state.book.owners.extend(owner.map(|owner| (account.customer, owner)));
         state.book.accounts.insert(account.no, account);
     }
     done.map(|()| Kept::New(answer))
 }
 
-pub(super) async fn decide_opening(
+pub(super) fn decide_opening(
     ledger: &Ledger,
-    tx: &mut Tx,
-    state: &mut State,
+    now: Timestamp,
+    state: &State,
     opening: &Opening,
+    owner: Option<Owner>,
 ) -> Result<Result<(Account, String), Refusal>, Fault> {
     let refuse = |code: Code, why: &str| Ok(Err(vec![(code, why.to_owned())]));
     let Some(product) = state.product(&opening.product) else {
@@ -91,7 +115,7 @@ pub(super) async fn decide_opening(
     if opening.currency.is_some_and(|c| c != currency) {
         return refuse(Code::CurrencyMismatch, "the product is not in this currency");
     }
-    let Some(owner) = store::accounts::owner(tx, opening.customer).await? else {
+    let Some(owner) = owner else {
         return refuse(Code::CustomerNotFound, "the customer is not registered");
     };
     let barred = [
@@ -115,8 +139,7 @@ pub(super) async fn decide_opening(
     let no = state.last_no + 1;
     let number = AccountNumber::make(1_000 + u32::from(ledger.tag), no).map_err(|e| Fault::Busy(e.to_string()))?;
     let chance = u128::from(ledger.dice.u64() & 0xffff_ffff) << 48;
-    let id = AccountId::from_parts(millis(tx.now()), chance | u128::from(no));
-    state.book.owners.insert(opening.customer, owner);
+    let id = AccountId::from_parts(millis(now), chance | u128::from(no));
     let account = Account {
         id,
         no,

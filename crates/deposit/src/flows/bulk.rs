@@ -28,10 +28,11 @@ pub async fn load_accounts(
     let mut state = ledger.state(&mut tx).await?;
     let owner = Owner { version: 0, ..Owner::default() };
     store::accounts::keep_owner(&mut tx, customer, owner, "person", birth_date).await?;
-    let opening = Opening { customer, product: product.to_owned(), currency: None, date };
+    let owner = store::accounts::owner(&mut tx, customer).await?;
+    let opening = Opening { customer, product: product.to_owned(), currency: None, date, standing: None };
     let mut opened = Vec::with_capacity(count as usize);
     for _ in 0..count.min(ACCOUNTS_PER_LOAD_MAX) {
-        let (account, number) = match decide_opening(ledger, &mut tx, &mut state, &opening).await {
+        let (account, number) = match decide_opening(ledger, tx.now(), &state, &opening, owner) {
             Ok(Ok(decided)) => decided,
             Ok(Err(refusal)) => return Ok(Err(refusal)),
             Err(fault) => {
@@ -48,6 +49,7 @@ pub async fn load_accounts(
         return Err(fault);
     }
     let ids = opened.iter().map(|account| account.id).collect();
+    state.book.owners.extend(owner.map(|owner| (customer, owner)));
     state.book.accounts.extend(opened.into_iter().map(|account| (account.no, account)));
     Ok(Ok(ids))
 }

@@ -4,3 +4,4 @@ pub mod accounts;
 pub mod bulk;
 pub mod post;
 pub mod products;
+pub mod standing;

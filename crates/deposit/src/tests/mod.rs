@@ -1,0 +1,5 @@
+//! The instance behind the edge, called as callers call it.
+#![allow(clippy::unwrap_used)]
+
+mod opening;
+mod world;
