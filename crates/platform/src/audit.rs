@@ -92,7 +92,7 @@ pub async fn note(tx: &mut Tx, deed: &Deed<'_>) -> Result<(), Fault> {
         return Err(Fault::Busy("another deed was written down meanwhile".into()));
     }
     let (who, what, subject) = (deed.who, deed.what, deed.subject);
-    tracing::info!(target: "audit", seq, who, what, subject, hash = hex(&hash), "an operator acts");
+    tracing::info!(target: "audit", seq, who, what, subject, hash = hex(&hash), "noted in the audit chain");
     Ok(())
 }
 

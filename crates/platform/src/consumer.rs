@@ -11,6 +11,7 @@
 //! | event | one inbox row; one more try of it where the batch holds a repeat |
 
 pub mod letters;
+pub mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
