@@ -1,0 +1,4 @@
+//! Decides which accounts of the general ledger a posting moves. Pure.
+
+pub mod chart;
+pub mod journal;

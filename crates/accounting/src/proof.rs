@@ -1,0 +1,169 @@
+//! Proves the general ledger from what is stored: read page by page, so that it stands millions of journals.
+//!
+//! | level | what must hold |
+//! |---|---|
+//! | journals | each balances, on accounts of the chart |
+//! | totals | each day's total of each account is the sum of its journals |
+//! | tax | each row agrees with itself; payables hold what the rows say; suspense is zero |
+//! | control accounts | given back, for whoever knows the sum of the customers' balances |
+
+use std::collections::BTreeMap;
+
+use jangbu_kernel::date::BusinessDate;
+use jangbu_kernel::money::Currency;
+use jangbu_platform::db::{Fault, Tx};
+
+use crate::domain::chart::{
+    CUSTOMER_DEPOSITS, Code, INCOME_TAX_PAYABLE, LOCAL_TAX_PAYABLE, RURAL_TAX_PAYABLE, Side, TAX_SUSPENSE,
+};
+use crate::domain::journal::{check, unpack};
+use crate::store;
+
+/// Rows read at once.
+const ROWS_PER_READ_MAX: u32 = 8_192;
+/// Breaks that are told; more are only counted.
+pub const BREAKS_TOLD_MAX: usize = 100;
+
+/// What the general ledger says customers have on deposit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    /// The deposit instance.
+    pub instance: String,
+    /// Currency.
+    pub currency: Currency,
+    /// Sum of all customers' balances, minor units.
+    pub balance: i128,
+}
+
+/// What was read, and what does not hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proof {
+    /// Journals read.
+    pub journals: u64,
+    /// Tax rows read.
+    pub taxes: u64,
+    /// Control accounts by instance and currency.
+    pub controls: Vec<Control>,
+    /// How many things do not hold.
+    pub breaks: u64,
+    /// The first of them.
+    pub told: Vec<String>,
+}
+
+impl Proof {
+    fn add(&mut self, what: impl FnOnce() -> String) {
+        self.breaks += 1;
+        if self.told.len() < BREAKS_TOLD_MAX {
+            self.told.push(what());
+        }
+    }
+}
+
+/// Account, currency, instance, day.
+type Place = (Code, Currency, String, BusinessDate);
+/// Debits and credits.
+type Sums = BTreeMap<Place, (i128, i128)>;
+
+/// Reads the whole general ledger; `progress` is told how many rows were read. Best asked of a snapshot, so that
+/// journals and totals are of one instant.
+///
+/// # Errors
+/// The engine failed. What does not hold is told in the proof, not as an error.
+pub async fn proof(tx: &mut Tx, progress: &(dyn Fn(u64) + Sync)) -> Result<Proof, Fault> {
+    let mut proof = Proof::default();
+    let sums = read_journals(tx, &mut proof, progress).await?;
+    let mut open = sums.clone();
+    for total in store::totals(tx).await? {
+        let place = (total.code, total.currency, total.instance, total.date);
+        let stored = (i128::from(total.debits), i128::from(total.credits));
+        let summed = open.remove(&place).unwrap_or_default();
+        if stored != summed {
+            proof.add(|| format!("total of {place:?} is {stored:?}, its journals are {summed:?}"));
+        }
+    }
+    for (place, summed) in open {
+        proof.add(|| format!("total of {place:?} is missing, its journals are {summed:?}"));
+    }
+    let mut balances: BTreeMap<(Code, String, Currency), i128> = BTreeMap::new();
+    for ((code, currency, instance, _), (debits, credits)) in sums {
+        *balances.entry((code, instance, currency)).or_default() += credits - debits;
+    }
+    let mut owed = read_taxes(tx, &mut proof, progress).await?;
+    for ((code, instance, currency), balance) in balances {
+        let expected = match code {
+            CUSTOMER_DEPOSITS => {
+                proof.controls.push(Control { instance, currency, balance });
+                continue;
+            }
+            TAX_SUSPENSE => 0,
+            INCOME_TAX_PAYABLE | LOCAL_TAX_PAYABLE | RURAL_TAX_PAYABLE => {
+                owed.remove(&(code, instance.clone(), currency)).unwrap_or_default()
+            }
+            _ => continue,
+        };
+        if balance != expected {
+            proof.add(|| format!("account {code} of {instance} holds {balance} {currency} instead of {expected}"));
+        }
+    }
+    for ((code, instance, currency), sum) in owed.into_iter().filter(|(_, sum)| *sum != 0) {
+        proof.add(|| format!("account {code} of {instance} holds nothing instead of {sum} {currency}"));
+    }
+    Ok(proof)
+}
+
+async fn read_journals(tx: &mut Tx, proof: &mut Proof, progress: &(dyn Fn(u64) + Sync)) -> Result<Sums, Fault> {
+    let mut sums = Sums::new();
+    let mut after = None;
+    loop {
+        let page = store::journals(tx, after, ROWS_PER_READ_MAX).await?;
+        let Some(last) = page.last() else { return Ok(sums) };
+        after = Some(last.id);
+        proof.journals += page.len() as u64;
+        progress(page.len() as u64);
+        for journal in page {
+            let Some(lines) = unpack(&journal.lines) else {
+                proof.add(|| format!("lines of {} can't be read: {:?}", journal.id, journal.lines));
+                continue;
+            };
+            if let Err(broken) = check(&lines) {
+                proof.add(|| format!("{}: {broken}", journal.id));
+            }
+            for line in lines {
+                let place = (line.code, journal.currency, journal.instance.clone(), journal.date);
+                let (debits, credits) = sums.entry(place).or_default();
+                *(if line.side == Side::Debit { debits } else { credits }) += i128::from(line.amount);
+            }
+        }
+    }
+}
+
+/// What is owed in tax by the tax rows.
+async fn read_taxes(
+    tx: &mut Tx,
+    proof: &mut Proof,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<BTreeMap<(Code, String, Currency), i128>, Fault> {
+    let mut owed = BTreeMap::new();
+    let mut after = None;
+    loop {
+        let page = store::taxes(tx, after, ROWS_PER_READ_MAX).await?;
+        let Some(last) = page.last() else { return Ok(owed) };
+        after = Some(last.interest);
+        proof.taxes += page.len() as u64;
+        progress(page.len() as u64);
+        for tax in page {
+            let parts = [
+                (INCOME_TAX_PAYABLE, tax.income_tax),
+                (LOCAL_TAX_PAYABLE, tax.local_tax),
+                (RURAL_TAX_PAYABLE, tax.other_tax),
+            ];
+            let whole = i128::from(tax.net) + parts.iter().map(|(_, part)| i128::from(*part)).sum::<i128>();
+            if i128::from(tax.gross) != whole {
+                proof.add(|| format!("{}: gross {} is not net and taxes, {whole}", tax.interest, tax.gross));
+            }
+            for (code, part) in parts {
+                *owed.entry((code, tax.instance.clone(), tax.currency)).or_default() += i128::from(part);
+            }
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Postings as the deposit service tells them, and what the general ledger makes of them.
+#![allow(clippy::unwrap_used)]
+
+mod ledger;
+mod world;
