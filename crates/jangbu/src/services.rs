@@ -20,6 +20,7 @@ pub const ALL: &[Entry] = &[
     Entry { spec: &jangbu_customer::SERVICE, open: |world| async { Ok(jangbu_customer::open(world)) }.boxed() },
     Entry { spec: &jangbu_deposit::service::KRW, open: deposit_krw },
     Entry { spec: &jangbu_deposit::service::FX, open: deposit_fx },
+    Entry { spec: &jangbu_accounting::SERVICE, open: |world| async { Ok(jangbu_accounting::open(world)) }.boxed() },
     Entry { spec: &jangbu_channel::SERVICE, open: |world| async { Ok(jangbu_channel::open(world)) }.boxed() },
 ];
 
