@@ -22,7 +22,6 @@ use jangbu_platform::consumer::{Consumer, watch};
 use jangbu_platform::db::Fault;
 use jangbu_platform::migrate::Migration;
 use jangbu_platform::operators::Desk;
-use jangbu_platform::relay::Outbox;
 use jangbu_platform::service::{Job, Service, ServiceSpec, World};
 
 use crate::domain::chart::TAX_SUSPENSE;
@@ -62,7 +61,7 @@ pub fn open(world: World) -> Service {
         name: SERVICE.name.to_owned(),
         router: api::router(Arc::new(world), &desk),
         consumers,
-        outgoing: vec![Arc::new(Outbox(db.clone()))],
+        outgoing: Vec::new(),
         jobs,
         db,
     }

@@ -14,10 +14,10 @@ use jangbu_kernel::money::Currency;
 use jangbu_platform::db::{Fault, Tx};
 
 use crate::domain::chart::{
-    CUSTOMER_DEPOSITS, Code, INCOME_TAX_PAYABLE, LOCAL_TAX_PAYABLE, RURAL_TAX_PAYABLE, Side, TAX_SUSPENSE,
+    CHART, CUSTOMER_DEPOSITS, Code, INCOME_TAX_PAYABLE, LOCAL_TAX_PAYABLE, RURAL_TAX_PAYABLE, Side, TAX_SUSPENSE,
 };
 use crate::domain::journal::{check, unpack};
-use crate::store;
+use crate::store::{self, Bare};
 
 /// Rows read at once.
 const ROWS_PER_READ_MAX: u32 = 8_192;
@@ -111,30 +111,65 @@ pub async fn proof(tx: &mut Tx, progress: &(dyn Fn(u64) + Sync)) -> Result<Proof
     Ok(proof)
 }
 
+/// What journals of one currency, instance and day moved, by account in the order of the chart.
+struct Group {
+    currency: String,
+    instance: String,
+    date: i64,
+    moved: [(i128, i128); CHART.len()],
+}
+
+impl Group {
+    fn is_of(&self, journal: &Bare<'_>) -> bool {
+        self.date == journal.date && self.instance == journal.instance && self.currency == journal.currency
+    }
+}
+
+/// The group of a journal. Neighbours are mostly of the same one, so the search begins where the last one ended.
+fn group_of(groups: &mut Vec<Group>, last: usize, journal: &Bare<'_>) -> usize {
+    if groups.get(last).is_some_and(|group| group.is_of(journal)) {
+        return last;
+    }
+    if let Some(known) = groups.iter().rposition(|group| group.is_of(journal)) {
+        return known;
+    }
+    let (currency, instance) = (journal.currency.to_owned(), journal.instance.to_owned());
+    groups.push(Group { currency, instance, date: journal.date, moved: Default::default() });
+    groups.len() - 1
+}
+
 async fn read_journals(tx: &mut Tx, proof: &mut Proof, progress: &(dyn Fn(u64) + Sync)) -> Result<Sums, Fault> {
-    let mut sums = Sums::new();
-    let mut after = None;
+    let (mut groups, mut at, mut after) = (Vec::new(), 0, None);
     loop {
-        let page = store::journals(tx, after, ROWS_PER_READ_MAX).await?;
-        let Some(last) = page.last() else { return Ok(sums) };
-        after = Some(last.id);
-        proof.journals += page.len() as u64;
-        progress(page.len() as u64);
-        for journal in page {
-            let Some(lines) = unpack(&journal.lines) else {
+        let see = |journal: Bare<'_>| {
+            let Some(lines) = unpack(journal.lines) else {
                 proof.add(|| format!("lines of {} can't be read: {:?}", journal.id, journal.lines));
-                continue;
+                return;
             };
             if let Err(broken) = check(&lines) {
                 proof.add(|| format!("{}: {broken}", journal.id));
             }
+            at = group_of(&mut groups, at, &journal);
             for line in lines {
-                let place = (line.code, journal.currency, journal.instance.clone(), journal.date);
-                let (debits, credits) = sums.entry(place).or_default();
+                let Some(place) = CHART.iter().position(|account| account.code == line.code) else { continue };
+                let (debits, credits) = &mut groups[at].moved[place];
                 *(if line.side == Side::Debit { debits } else { credits }) += i128::from(line.amount);
             }
+        };
+        let Some((last, read)) = store::each_journal(tx, after, ROWS_PER_READ_MAX, see).await? else { break };
+        after = Some(last);
+        proof.journals += read;
+        progress(read);
+    }
+    let mut sums = Sums::new();
+    for group in groups {
+        let currency = store::currency(&group.currency)?;
+        let date = store::day(group.date)?;
+        for (account, moved) in CHART.iter().zip(group.moved).filter(|(_, moved)| *moved != (0, 0)) {
+            sums.insert((account.code, currency, group.instance.clone(), date), moved);
         }
     }
+    Ok(sums)
 }
 
 /// What is owed in tax by the tax rows.

@@ -162,11 +162,13 @@ pub struct StoredJournal {
     pub lines: String,
 }
 
-fn day(days: i64) -> Result<BusinessDate, Fault> {
+/// A day as stored.
+pub fn day(days: i64) -> Result<BusinessDate, Fault> {
     i32::try_from(days).map(BusinessDate::from_days).map_err(|_| Fault::Damaged(format!("day {days}")))
 }
 
-fn currency(text: &str) -> Result<Currency, Fault> {
+/// A currency as stored.
+pub fn currency(text: &str) -> Result<Currency, Fault> {
     text.parse().map_err(|_| Fault::Damaged(format!("currency {text:?}")))
 }
 
@@ -193,6 +195,38 @@ pub async fn journals(tx: &mut Tx, after: Option<JournalId>, limit: u32) -> Resu
     let after = after.map_or([0; 16], JournalId::to_bytes);
     let sql = format!("{JOURNAL} WHERE id > ? ORDER BY id LIMIT ?");
     tx.query(&sql, &[Value::Bytes(&after), limit.into()]).await?.iter().map(journal).collect()
+}
+
+/// A journal as far as a proof needs it: read as it stands, nothing copied.
+#[derive(Clone, Copy, Debug)]
+pub struct Bare<'a> {
+    /// Its id.
+    pub id: JournalId,
+    /// The day it belongs to, in days since 1970.
+    pub date: i64,
+    /// Currency.
+    pub currency: &'a str,
+    /// The deposit instance.
+    pub instance: &'a str,
+    /// Packed lines.
+    pub lines: &'a str,
+}
+
+/// Shows journals after `after`, by id, one by one; the last one's id, and how many.
+pub async fn each_journal(
+    tx: &mut Tx,
+    after: Option<JournalId>,
+    limit: u32,
+    mut see: impl FnMut(Bare<'_>),
+) -> Result<Option<(JournalId, u64)>, Fault> {
+    let after = after.map_or([0; 16], JournalId::to_bytes);
+    let sql = "SELECT id, business_date, currency, instance, lines FROM journal WHERE id > ? ORDER BY id LIMIT ?";
+    let rows = tx.query(sql, &[Value::Bytes(&after), limit.into()]).await?;
+    for row in &rows {
+        let (id, date) = (JournalId::from_bytes(row.id(0)), row.int(1));
+        see(Bare { id, date, currency: row.text(2), instance: row.text(3), lines: row.text(4) });
+    }
+    Ok(rows.last().map(|row| (JournalId::from_bytes(row.id(0)), rows.len() as u64)))
 }
 
 /// Journals of a day and a currency after `after`, by id.

@@ -1,5 +1,6 @@
 //! Postings as the deposit service tells them, and what the general ledger makes of them.
 #![allow(clippy::unwrap_used)]
 
+mod laws;
 mod ledger;
 mod world;
