@@ -9,7 +9,7 @@ use jangbu_contracts::deposit::PostingRecordedV1;
 use jangbu_contracts::topics;
 use jangbu_kernel::id::EventId;
 use jangbu_kernel::time::Timestamp;
-use jangbu_platform::consumer::{Consumer, Handler, Reject};
+use jangbu_platform::consumer::{Consumer, Handler, Reject, watch};
 use jangbu_platform::db::{Db, Event, Fault, Tx};
 use jangbu_platform::migrate::Migration;
 use jangbu_platform::operators::Desk;
@@ -60,6 +60,7 @@ pub async fn open(spec: &ServiceSpec, tag: u16, world: World, seed: &str) -> Res
         handler: Arc::new(Standing(Arc::clone(&ledger))),
     };
     let desk = Desk::new(&world.db, std::slice::from_ref(&consumer), Vec::new());
+    let watch = watch::job(spec.name, &world, std::slice::from_ref(&consumer));
     let api = Api { ledger: Arc::clone(&ledger), combiner: combiner.clone(), desk, ask: world.ask.clone() };
     Ok(Service {
         name: spec.name.to_owned(),
@@ -67,7 +68,7 @@ pub async fn open(spec: &ServiceSpec, tag: u16, world: World, seed: &str) -> Res
         router: router(api),
         consumers: vec![consumer],
         outgoing: vec![Arc::new(Postings(Arc::clone(&ledger)))],
-        jobs: vec![fold_job(Arc::clone(&ledger)), hold_job(world.db, ledger, combiner)],
+        jobs: vec![fold_job(Arc::clone(&ledger)), hold_job(world.db, ledger, combiner), watch],
     })
 }
 
