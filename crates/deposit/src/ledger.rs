@@ -4,7 +4,6 @@
 //! written back in runs ("folded"); postings are the truth, and what was not yet folded is rebuilt from them.
 //! After a commit that failed nothing in memory is trusted: all of it is dropped and read again.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::FutureExt;
@@ -13,6 +12,7 @@ use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::time::{Timestamp, UtcOffset};
 use jangbu_platform::db::{Db, Fault, Tx};
 use jangbu_platform::dice::Dice;
+use rustc_hash::FxHashSet;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::domain::book::{Account, Book};
@@ -20,8 +20,8 @@ use crate::domain::decide;
 use crate::domain::terms::History;
 use crate::store;
 
-/// Keys remembered since the last known greatest one; more, and the mark moves on.
-const KEYS_RECENT_MAX: usize = 1 << 21;
+/// Keys of one generation: two are remembered, so that keys a little out of order need no look into the store.
+const KEYS_PER_GENERATION: usize = 1 << 16;
 /// Accounts written back by one unit of work.
 const ACCOUNTS_PER_FOLD_MAX: usize = 4_096;
 /// Postings read at once when state is rebuilt.
@@ -55,30 +55,53 @@ pub struct State {
     /// The last flush begun.
     pub flush: Option<Flush>,
     keys: Keys,
-    dirty: HashSet<u64>,
+    dirty: FxHashSet<u64>,
     ready: bool,
+}
+
+/// What is known of a key without asking the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// It is certainly new.
+    Never,
+    /// It may be in the store, but in no command of late.
+    Perhaps,
+    /// It came lately, perhaps in the same batch.
+    Lately,
 }
 
 /// Which keys have never been seen, known without asking the store: those greater than all it held.
 #[derive(Default)]
 struct Keys {
+    /// Keys up to this one may be in the store.
     floor: String,
+    /// The greatest key of the older generation.
+    older_greatest: String,
+    /// The greatest key seen.
     greatest: String,
-    recent: HashSet<u64>,
+    older: FxHashSet<u64>,
+    recent: FxHashSet<u64>,
 }
 
 impl State {
-    /// Whether a key is certainly new; it is remembered as seen.
-    pub fn take_key(&mut self, key: &str) -> bool {
+    /// What is known of a key without asking the store; it is remembered as seen.
+    pub fn take_key(&mut self, key: &str) -> Seen {
         let keys = &mut self.keys;
-        if keys.recent.len() >= KEYS_RECENT_MAX {
-            keys.floor.clone_from(&keys.greatest);
-            keys.recent.clear();
+        if keys.recent.len() >= KEYS_PER_GENERATION {
+            keys.older = std::mem::take(&mut keys.recent);
+            keys.floor = std::mem::replace(&mut keys.older_greatest, keys.greatest.clone());
         }
         if key > keys.greatest.as_str() {
             key.clone_into(&mut keys.greatest);
         }
-        keys.recent.insert(xxhash_rust::xxh3::xxh3_64(key.as_bytes())) && key > keys.floor.as_str()
+        let hash = xxhash_rust::xxh3::xxh3_64(key.as_bytes());
+        if keys.older.contains(&hash) || !keys.recent.insert(hash) {
+            Seen::Lately
+        } else if key > keys.floor.as_str() {
+            Seen::Never
+        } else {
+            Seen::Perhaps
+        }
     }
 
     /// The index of a product.
@@ -158,7 +181,7 @@ impl Ledger {
     /// The store can't be read, or the flush failed.
     pub async fn look<T>(&self, no: u64, look: impl Fn(&State, &Account) -> T) -> Result<Option<T>, Fault> {
         let state = self.state.lock().await;
-        let known = state.ready.then(|| state.book.accounts.get(&no)).flatten();
+        let known = state.ready.then(|| state.book.accounts.get(no)).flatten();
         if let Some(account) = known {
             let (seen, changed) = (look(&state, account), account.changed);
             let flush = state.flush.clone().filter(|_| changed > self.flushed.load(Ordering::SeqCst));
@@ -172,7 +195,7 @@ impl Ledger {
         let mut tx = self.db.begin("deposit.look").await?;
         let mut state = self.state(&mut tx).await?;
         self.load(&mut tx, &mut state, no).await?;
-        Ok(state.book.accounts.get(&no).map(|account| look(&state, account)))
+        Ok(state.book.accounts.get(no).map(|account| look(&state, account)))
     }
 
     /// Brings an account and its owner into the book.
@@ -180,7 +203,7 @@ impl Ledger {
     /// # Errors
     /// The store can't be read.
     pub async fn load(&self, tx: &mut Tx, state: &mut State, no: u64) -> Result<(), Fault> {
-        if state.book.accounts.contains_key(&no) {
+        if state.book.accounts.get(no).is_some() {
             return Ok(());
         }
         let Some(account) = store::accounts::load(tx, no, |code| state.product(code)).await? else { return Ok(()) };
@@ -189,7 +212,7 @@ impl Ledger {
         {
             state.book.owners.insert(account.customer, owner);
         }
-        state.book.accounts.insert(no, account);
+        state.book.accounts.insert(account);
         Ok(())
     }
 
@@ -210,6 +233,7 @@ impl Ledger {
         state.last_no = store::accounts::last_no(tx).await?;
         state.seq = store::postings::last_seq(tx).await?;
         state.keys.floor = store::postings::last_key(tx).await?;
+        state.keys.older_greatest.clone_from(&state.keys.floor);
         state.keys.greatest.clone_from(&state.keys.floor);
         let mut from = store::accounts::folded(tx).await? + 1;
         while from <= state.seq {
@@ -230,7 +254,7 @@ impl Ledger {
             let Some(no) = leg.map(|l| l.account) else { continue };
             self.load(tx, state, no).await?;
             // An account written back after this posting has it already.
-            if state.book.accounts.get(&no).is_some_and(|a| a.changed >= posting.seq) {
+            if state.book.accounts.get(no).is_some_and(|a| a.changed >= posting.seq) {
                 *leg = None;
             } else {
                 state.touch(no);
@@ -240,7 +264,7 @@ impl Ledger {
         if posting.kind == crate::domain::command::Kind::Interest
             && let Some(no) = posting.credit.map(|l| l.account)
             && let Some(paid) = store::days::payment(tx, posting.seq).await?
-            && let Some(account) = state.book.accounts.get_mut(&no)
+            && let Some(account) = state.book.accounts.get_mut(no)
         {
             account.paid_through = account.paid_through.max(paid.to);
         }
@@ -277,7 +301,7 @@ impl Ledger {
     async fn fold_run(&self, run: &[u64]) -> Result<(), Fault> {
         let mut tx = self.db.begin("deposit.fold_run").await?;
         let state = self.state(&mut tx).await?;
-        for account in run.iter().filter_map(|no| state.book.accounts.get(no)) {
+        for account in run.iter().filter_map(|no| state.book.accounts.get(*no)) {
             store::accounts::write_balance(&mut tx, account).await?;
         }
         drop(state);

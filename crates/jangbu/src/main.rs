@@ -16,6 +16,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use jangbu_platform::telemetry::logging::{self, LogFormat};
 
+/// Postings and requests are many small pieces of memory, made on one thread and dropped on another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Why a command could not do what it was told.
 #[derive(Debug)]
 pub enum Failure {

@@ -218,7 +218,7 @@ pub async fn interest(State(api): State<Api>, known: Known, Path(id): Path<Strin
     let mut state = api.ledger.state(&mut tx).await?;
     api.ledger.load(&mut tx, &mut state, number_of(id)).await?;
     let due = post::due(&mut tx, &state, id, today).await?;
-    let paid = state.book.accounts.get(&number_of(id)).map_or(today, |a| a.paid_through);
+    let paid = state.book.accounts.get(number_of(id)).map_or(today, |a| a.paid_through);
     drop(state);
     drop(tx);
     let preview = wire::InterestPreview {

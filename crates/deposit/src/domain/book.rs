@@ -1,11 +1,12 @@
 //! The state of accounts as far as a posting decides by it. Pure: who loads and stores it is none of its business.
 
-use std::collections::{HashMap, HashSet};
-
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::{AccountId, CustomerId};
 use jangbu_kernel::money::Currency;
 
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::accounts::Accounts;
 use super::chain::{Back, Path};
 
 /// Restrictions on an account, one bit each.
@@ -263,13 +264,13 @@ pub struct Hold {
 #[derive(Debug, Default)]
 pub struct Book {
     /// Accounts by number.
-    pub accounts: HashMap<u64, Account>,
+    pub accounts: Accounts,
     /// Owners by id.
-    pub owners: HashMap<CustomerId, Owner>,
+    pub owners: FxHashMap<CustomerId, Owner>,
     /// Limits by product index.
     pub limits: Vec<Limits>,
     /// Holds named by commands, by the posting that made them.
-    pub holds: HashMap<u64, Hold>,
+    pub holds: FxHashMap<u64, Hold>,
     /// Postings undone since the book was opened.
-    pub reversed: HashSet<u64>,
+    pub reversed: FxHashSet<u64>,
 }

@@ -49,7 +49,7 @@ pub struct Posting {
     /// The day it belongs to.
     pub date: BusinessDate,
     /// What was paid, for interest.
-    pub interest: Option<Interest>,
+    pub interest: Option<Box<Interest>>,
 }
 
 /// A refusal: every failure found.
@@ -74,7 +74,7 @@ struct Plan {
     amount: i64,
     tax: i64,
     refers: Option<u64>,
-    interest: Option<Interest>,
+    interest: Option<Box<Interest>>,
     hold: Option<Hold>,
 }
 
@@ -208,7 +208,7 @@ fn reversal(book: &Book, original: Option<&Original>, date: BusinessDate) -> Res
     if let Some(no) = original.debit {
         failures.reversed_account(book, no, 0);
         plan = plan.credit(no, amount);
-        if let (Some((_, effect)), Some(account)) = (plan.credit.as_mut(), book.accounts.get(&no)) {
+        if let (Some((_, effect)), Some(account)) = (plan.credit.as_mut(), book.accounts.get(no)) {
             effect.counted = -amount.min(account.used.on(date).day_sum);
         }
     }
@@ -222,26 +222,26 @@ fn interest(book: &Book, account: AccountId, due: Option<&Interest>, date: Busin
     let no = failures.account(book, account, Direction::Interest, 0, date);
     failures.refusal()?;
     let Some(due) = due.filter(|i| i.gross > 0) else {
-        let paid = book.accounts.get(&no).is_some_and(|a| a.paid_through >= date.add_days(-1));
+        let paid = book.accounts.get(no).is_some_and(|a| a.paid_through >= date.add_days(-1));
         let code = if paid { Code::AlreadyClaimed } else { Code::NothingToPay };
         return Err(vec![(code, "interest is paid once a day, up to yesterday, from one minor unit".into())]);
     };
     let mut plan = Plan::new(Kind::Interest, due.net).credit(no, due.net).bank("interest_expense");
     plan.tax = due.gross - due.net;
-    plan.interest = Some(due.clone());
+    plan.interest = Some(Box::new(due.clone()));
     Ok(plan)
 }
 
 fn carry_out(book: &mut Book, seq: u64, date: BusinessDate, plan: Plan) -> Decided {
     let running = |leg: &Option<(u64, Effect)>| {
-        leg.and_then(|(no, _)| book.accounts.get(&no)).map_or(date, |a: &Account| a.day.date)
+        leg.and_then(|(no, _)| book.accounts.get(no)).map_or(date, |a: &Account| a.day.date)
     };
     // A request of yesterday that comes after today's first posting belongs to today: a day that ended stays.
     let date = date.max(running(&plan.debit)).max(running(&plan.credit));
     let mut ended = Vec::new();
     let mut leg = |book: &mut Book, side: Option<(u64, Effect)>| {
         let (no, effect) = side?;
-        let account = book.accounts.get_mut(&no)?;
+        let account = book.accounts.get_mut(no)?;
         let before = account.serial;
         let Applied { serial, back, ended: day } = account.apply(seq, date, effect);
         ended.extend(day.map(|day| (no, day, before)));
@@ -250,7 +250,7 @@ fn carry_out(book: &mut Book, seq: u64, date: BusinessDate, plan: Plan) -> Decid
     let debit = leg(book, plan.debit);
     let credit = leg(book, plan.credit);
     if let (Some(interest), Some((no, _))) = (&plan.interest, plan.credit)
-        && let Some(account) = book.accounts.get_mut(&no)
+        && let Some(account) = book.accounts.get_mut(no)
     {
         account.paid_through = interest.to;
     }
@@ -282,11 +282,11 @@ pub fn replay(book: &mut Book, posting: &Posting) {
     let amount = if moves { posting.amount } else { 0 };
     let effect = |ledger: i64, held: i64, counted: i64| Effect { ledger, held, counted, entry: moves };
     let on_debit = posting.kind != Kind::Reversal;
-    if let Some(account) = posting.debit.and_then(|leg| book.accounts.get_mut(&leg.account)) {
+    if let Some(account) = posting.debit.and_then(|leg| book.accounts.get_mut(leg.account)) {
         let counted = if on_debit { posting.counted } else { 0 };
         account.apply(posting.seq, posting.date, effect(-amount, posting.held, counted));
     }
-    if let Some(account) = posting.credit.and_then(|leg| book.accounts.get_mut(&leg.account)) {
+    if let Some(account) = posting.credit.and_then(|leg| book.accounts.get_mut(leg.account)) {
         let counted = if on_debit { 0 } else { posting.counted };
         account.apply(posting.seq, posting.date, effect(amount, 0, counted));
     }

@@ -141,7 +141,7 @@ impl Failures {
 
     /// Both accounts of a transfer carry the same currency.
     pub fn same_currency(&mut self, book: &Book, debit: u64, credit: u64) {
-        if let (Some(a), Some(b)) = (book.accounts.get(&debit), book.accounts.get(&credit))
+        if let (Some(a), Some(b)) = (book.accounts.get(debit), book.accounts.get(credit))
             && a.currency != b.currency
         {
             self.add(Code::CurrencyMismatch, format!("{} and {}", a.currency.code(), b.currency.code()));
@@ -150,7 +150,7 @@ impl Failures {
 
     /// The account of a hold that is captured: the money is reserved, restrictions still count.
     pub fn held_account(&mut self, book: &Book, no: u64) {
-        if let Some(account) = book.accounts.get(&no) {
+        if let Some(account) = book.accounts.get(no) {
             let owner = book.owners.get(&account.customer).copied().unwrap_or_default();
             self.restrictions(account, owner, Direction::Debit);
         }
@@ -158,7 +158,7 @@ impl Failures {
 
     /// An account whose posting is undone: open, and able to give `amount` back.
     pub fn reversed_account(&mut self, book: &Book, no: u64, amount: i64) {
-        let Some(account) = book.accounts.get(&no) else {
+        let Some(account) = book.accounts.get(no) else {
             self.add(Code::AccountNotFound, "the account is gone");
             return;
         };
@@ -174,7 +174,7 @@ impl Failures {
 /// The account of that id, if it is one of this book.
 #[must_use]
 pub fn find(book: &Book, id: AccountId) -> Option<&Account> {
-    book.accounts.get(&number_of(id)).filter(|a| a.id == id)
+    book.accounts.get(number_of(id)).filter(|a| a.id == id)
 }
 
 /// The number an account id ends with.

@@ -1,5 +1,6 @@
 //! Decisions: values in, values out.
 
+pub mod accounts;
 pub mod book;
 pub mod chain;
 pub mod command;

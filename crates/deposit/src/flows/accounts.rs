@@ -89,7 +89,7 @@ pub async fn open(
     if let (Ok(()), Ok((account, _))) = (&done, opened) {
         state.last_no = account.no;
         state.book.owners.extend(owner.map(|owner| (account.customer, owner)));
-        state.book.accounts.insert(account.no, account);
+        state.book.accounts.insert(account);
     }
     done.map(|()| Kept::New(answer))
 }
@@ -179,7 +179,7 @@ pub async fn set_mark(
     store::accounts::update_standing(&mut tx, &account).await?;
     audit::note(&mut tx, deed).await?;
     tx.commit().await?;
-    state.book.accounts.insert(account.no, account);
+    state.book.accounts.insert(account);
     Ok(Some(()))
 }
 
@@ -202,6 +202,6 @@ pub async fn close(ledger: &Ledger, id: AccountId, date: BusinessDate) -> Result
     account.closed_on = Some(date);
     store::accounts::update_standing(&mut tx, &account).await?;
     tx.commit().await?;
-    state.book.accounts.insert(account.no, account);
+    state.book.accounts.insert(account);
     Ok(Some(Ok(())))
 }

@@ -50,6 +50,6 @@ pub async fn load_accounts(
     }
     let ids = opened.iter().map(|account| account.id).collect();
     state.book.owners.extend(owner.map(|owner| (customer, owner)));
-    state.book.accounts.extend(opened.into_iter().map(|account| (account.no, account)));
+    opened.into_iter().for_each(|account| state.book.accounts.insert(account));
     Ok(Ok(ids))
 }

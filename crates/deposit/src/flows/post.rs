@@ -21,7 +21,7 @@ use crate::domain::decide::{self, Decided, Posting, Refusal};
 use crate::domain::eligibility::number_of;
 use crate::domain::interest::{self, Interest};
 use crate::domain::tax::TaxClass;
-use crate::ledger::{Flush, Ledger, State};
+use crate::ledger::{Flush, Ledger, Seen, State};
 use crate::store;
 use crate::store::postings::{NewRow, Stored};
 
@@ -89,8 +89,13 @@ async fn write(ledger: &Ledger, tx: &mut Tx, state: &mut State, commands: &[Comm
     let mut outcomes: Vec<Outcome> = Vec::with_capacity(commands.len());
     let mut writes = Writes::default();
     for (i, command) in commands.iter().enumerate() {
-        if !state.take_key(&command.key)
-            && let Some(known) = recall(ledger, tx, state, &commands[..i], &outcomes, command).await?
+        let before = match state.take_key(&command.key) {
+            Seen::Never => None,
+            Seen::Perhaps => Some(&commands[..0]),
+            Seen::Lately => Some(&commands[..i]),
+        };
+        if let Some(before) = before
+            && let Some(known) = recall(ledger, tx, state, before, &outcomes, command).await?
         {
             outcomes.push(known);
             continue;
@@ -145,7 +150,7 @@ pub(crate) async fn known(ledger: &Ledger, tx: &mut Tx, state: &mut State, row: 
         && let Some(paid) = store::days::payment(tx, posting.seq).await?
     {
         interest = Some(paid.id);
-        posting.interest = Some(Interest {
+        posting.interest = Some(Box::new(Interest {
             from: paid.from,
             to: paid.to,
             gross: paid.gross,
@@ -154,7 +159,7 @@ pub(crate) async fn known(ledger: &Ledger, tx: &mut Tx, state: &mut State, row: 
             other_tax: paid.other_tax,
             net: paid.net,
             periods: Vec::new(),
-        });
+        }));
     }
     let posted = show(state, posting, row.posted_at, row.memo, interest)?;
     Ok(Outcome::Posted(Box::new(posted), true))
@@ -167,7 +172,7 @@ fn show(
     memo: Option<String>,
     interest: Option<InterestId>,
 ) -> Result<Posted, Fault> {
-    let account = |leg: Option<decide::Leg>| leg.and_then(|l| state.book.accounts.get(&l.account));
+    let account = |leg: Option<decide::Leg>| leg.and_then(|l| state.book.accounts.get(l.account));
     let (debit, credit) = (account(posting.debit), account(posting.credit));
     let currency = debit.or(credit).map(|a| a.currency);
     let currency = currency.ok_or_else(|| Fault::Damaged("a posting of no known account".into()))?;
@@ -220,7 +225,7 @@ async fn prepare(ledger: &Ledger, tx: &mut Tx, state: &mut State, command: &Comm
 /// # Errors
 /// The store can't be read, or the account's terms don't cover its days.
 pub async fn due(tx: &mut Tx, state: &State, id: AccountId, date: BusinessDate) -> Result<Option<Interest>, Fault> {
-    let Some(account) = state.book.accounts.get(&number_of(id)).filter(|a| a.id == id) else { return Ok(None) };
+    let Some(account) = state.book.accounts.get(number_of(id)).filter(|a| a.id == id) else { return Ok(None) };
     let (from, to) = (account.paid_through.add_days(1), date.add_days(-1));
     let Some(product) = state.products.get(account.product as usize).filter(|_| from <= to) else {
         return Ok(None);
