@@ -20,6 +20,8 @@ use crate::store::{self, Journal, Moved, Place, Tax};
 
 /// Kind of the journals that move tax out of suspense.
 pub const TAX_KIND: &str = "interest_tax";
+/// Postings of one unit of work: nobody else writes here, so many are best.
+const POSTINGS_PER_TX_MAX: u32 = 2_048;
 /// Longest kind that the store keeps.
 const KIND_BYTES_MAX: usize = 16;
 /// Longest name of an instance that the store keeps.
@@ -168,6 +170,10 @@ impl<'a> Batch<'a> {
 }
 
 impl Handler for Postings {
+    fn events_per_tx_max(&self) -> u32 {
+        POSTINGS_PER_TX_MAX
+    }
+
     fn apply<'a>(&'a self, tx: &'a mut Tx, events: &'a [Event]) -> BoxFuture<'a, Result<(), Reject>> {
         async move {
             let recorded = events.iter().map(read).collect::<Result<Vec<_>, _>>()?;

@@ -24,8 +24,8 @@ use crate::db::{Db, Event, Fault, Inserted, Tx, Value};
 use crate::log::{Log, PARTITIONS};
 use crate::service::Stop;
 
-/// Events taken by one unit of work.
-const EVENTS_PER_TX_MAX: u32 = 2_048;
+/// Events taken by one unit of work, unless the handler says otherwise.
+pub const EVENTS_PER_TX_MAX: u32 = 512;
 /// Tries of a single event before it is parked, where the world failed; one that can't be taken is tried once.
 pub const TRIES_MAX: u32 = 5;
 /// First wait after a failure, in milliseconds; each next one is doubled.
@@ -67,6 +67,10 @@ impl std::fmt::Display for Reject {
 pub trait Handler: Send + Sync {
     /// Takes a batch, in order, in the given unit of work.
     fn apply<'a>(&'a self, tx: &'a mut Tx, events: &'a [Event]) -> BoxFuture<'a, Result<(), Reject>>;
+    /// Events of one unit of work at most. More are cheaper each, but keep the database's other flows waiting longer.
+    fn events_per_tx_max(&self) -> u32 {
+        EVENTS_PER_TX_MAX
+    }
     /// Called after the unit of work is durable.
     fn applied(&self, _events: &[Event]) {}
 }
@@ -143,7 +147,7 @@ impl Consumer {
         for topic in &self.topics {
             for part in 0..PARTITIONS {
                 let from = log.committed(self.group, topic, part).await?;
-                let records = log.read(topic, part, from, EVENTS_PER_TX_MAX).await?;
+                let records = log.read(topic, part, from, self.handler.events_per_tx_max()).await?;
                 let Some(last) = records.last().map(|r| r.offset) else { continue };
                 let events: Vec<Event> = records.into_iter().map(|r| r.event).collect();
                 self.take(&events).await?;
