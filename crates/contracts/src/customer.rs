@@ -3,9 +3,10 @@
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::CustomerId;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Person or corporation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A natural person.
@@ -15,19 +16,21 @@ pub enum Kind {
 }
 
 /// `POST /customer/v1/customers`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"name": "Hong Gildong", "birth_date": "1990-03-01", "kind": "person"}))]
 #[serde(deny_unknown_fields)]
 pub struct Register {
-    /// Full name.
+    /// Full name, 1 to 100 characters.
+    #[schema(min_length = 1, max_length = 100)]
     pub name: String,
-    /// Date of birth, or of founding.
+    /// Date of birth, or of founding; not ahead.
     pub birth_date: BusinessDate,
     /// Person or corporation.
     pub kind: Kind,
 }
 
 /// A customer as shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Customer {
     /// Id.
     pub id: CustomerId,
@@ -46,7 +49,8 @@ pub struct Customer {
 }
 
 /// `PUT …/marks/{mark}`, here and on accounts.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"on": true, "reason": "death notice of 2026-01-02"}))]
 #[serde(deny_unknown_fields)]
 pub struct SetMark {
     /// Set or cleared.
@@ -56,7 +60,7 @@ pub struct SetMark {
 }
 
 /// Event: a customer's standing changed (or began).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StandingChangedV1 {
     /// Who.
     pub customer: CustomerId,

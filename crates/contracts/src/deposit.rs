@@ -6,11 +6,12 @@ use jangbu_kernel::money::{Amount, Currency};
 use jangbu_kernel::rate::Rate;
 use jangbu_kernel::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub use crate::page::Page;
 
 /// `POST …/accounts`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OpenAccount {
     /// Owner.
@@ -23,7 +24,7 @@ pub struct OpenAccount {
 }
 
 /// An account as shown. Balances in minor units.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Account {
     /// Id.
     pub id: AccountId,
@@ -56,7 +57,7 @@ pub struct Account {
 }
 
 /// One command. Amounts in minor units.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Command {
     /// Money in from the bank's account `source`.
@@ -130,7 +131,7 @@ pub enum Command {
 }
 
 /// A command of a batch, under a key of its own.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct KeyedCommand {
     /// Idempotency key.
     pub key: String,
@@ -140,7 +141,7 @@ pub struct KeyedCommand {
 }
 
 /// `POST …/postings/batch`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Batch {
     /// Up to 8190, each accepted or refused alone.
@@ -148,7 +149,7 @@ pub struct Batch {
 }
 
 /// What became of one command of a batch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Outcome {
     /// Its key.
     pub key: String,
@@ -166,7 +167,7 @@ pub struct Outcome {
 }
 
 /// Debit or credit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
     /// Less for a customer.
@@ -176,7 +177,7 @@ pub enum Side {
 }
 
 /// One entry of a posting. Legs on the bank's own accounts have neither serial nor balance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Entry {
     /// An account's id, or the name of the bank's account.
     pub account: String,
@@ -191,7 +192,7 @@ pub struct Entry {
 }
 
 /// A posting as shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Posting {
     /// Id.
     pub id: PostingId,
@@ -219,7 +220,7 @@ pub struct Posting {
 }
 
 /// An entry of an account's list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AccountEntry {
     /// Serial within the account.
     pub serial: u64,
@@ -242,7 +243,7 @@ pub struct AccountEntry {
 }
 
 /// One day of an account. Minor units.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DailyBalance {
     /// The day.
     pub date: BusinessDate,
@@ -259,7 +260,7 @@ pub struct DailyBalance {
 }
 
 /// A stretch of days with one balance, tier and rate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct InterestPeriod {
     /// First day.
     pub from: BusinessDate,
@@ -276,7 +277,7 @@ pub struct InterestPeriod {
 }
 
 /// What a claim would pay now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct InterestPreview {
     /// First unpaid day.
     pub from: BusinessDate,
@@ -297,7 +298,7 @@ pub struct InterestPreview {
 }
 
 /// An interest payment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct InterestPayment {
     /// Id.
     pub id: InterestId,
@@ -320,7 +321,7 @@ pub struct InterestPayment {
 }
 
 /// Event: a posting was made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PostingRecordedV1 {
     /// The instance.
     pub instance: String,

@@ -5,6 +5,7 @@ pub mod channel;
 pub mod codes;
 pub mod customer;
 pub mod deposit;
+pub mod marks;
 pub mod operators;
 pub mod page;
 pub mod problem;

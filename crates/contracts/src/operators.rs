@@ -3,9 +3,10 @@
 use jangbu_kernel::id::{ApprovalId, DeadLetterId, EventId};
 use jangbu_kernel::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A parked event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeadLetter {
     /// Id.
     pub id: DeadLetterId,
@@ -32,7 +33,7 @@ pub struct DeadLetter {
 }
 
 /// `POST …/dead-letters/{id}/redrive`; the body may be left out.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Redrive {
     /// Why; kept.
@@ -41,14 +42,14 @@ pub struct Redrive {
 }
 
 /// Answer to a redrive.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Redriven {
     /// Letters that went through: all parked ones of the key, oldest first.
     pub redriven: u64,
 }
 
 /// `POST …/dead-letters/{id}/drop`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Drop {
     /// Why the event may be left out for ever; kept.
@@ -56,14 +57,14 @@ pub struct Drop {
 }
 
 /// Answer 202 to a call that needs a second person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Accepted {
     /// What the second person decides.
     pub approval: ApprovalId,
 }
 
 /// Something that waits for a second person, or was decided by one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Approval {
     /// Id.
     pub id: ApprovalId,
@@ -94,7 +95,7 @@ pub struct Approval {
 }
 
 /// A second person's decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
     /// Let it be done.
@@ -104,7 +105,7 @@ pub enum Decision {
 }
 
 /// `POST …/approvals/{id}`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Decide {
     /// Approve or reject.
@@ -114,7 +115,7 @@ pub struct Decide {
 }
 
 /// Something an operator did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AuditEntry {
     /// Its place in the chain, from 1.
     pub seq: i64,

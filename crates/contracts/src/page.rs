@@ -1,9 +1,10 @@
 //! Lists.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A page of a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Page<T> {
     /// Items in order.
     pub items: Vec<T>,

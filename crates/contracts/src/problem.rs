@@ -1,11 +1,12 @@
 //! Errors on the wire: `application/problem+json` (RFC 9457) with a stable code.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::codes::Code;
 
 /// One thing that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Failure {
     /// Stable code.
     pub code: String,
@@ -17,7 +18,7 @@ pub struct Failure {
 }
 
 /// An answer that is an error.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// Page of the code.
     #[serde(rename = "type")]

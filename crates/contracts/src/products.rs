@@ -6,6 +6,7 @@ use jangbu_kernel::money::Currency;
 use jangbu_kernel::rate::Rate;
 use jangbu_kernel::round::Rounding;
 use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
 
 use crate::deposit::InterestPeriod;
 
@@ -15,7 +16,7 @@ fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(d: D) ->
 }
 
 /// Kind of a product.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProductKind {
     /// Money comes and goes as the customer likes.
@@ -30,7 +31,7 @@ pub enum ProductKind {
 }
 
 /// A part of the balance with a rate of its own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tier {
     /// Where it ends, minor units; null for the last.
@@ -40,7 +41,7 @@ pub struct Tier {
 }
 
 /// A preferential rate: added to every tier when its condition is met.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Bonus {
     /// Name of the condition, like `every_auto_transfer`.
@@ -50,7 +51,7 @@ pub struct Bonus {
 }
 
 /// How long a contract runs: either months or days.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Length {
     /// Whole months; each is a twelfth of a year.
@@ -60,7 +61,7 @@ pub enum Length {
 }
 
 /// A row of the tables for early closing and for the time after maturity: either `rate` or `share`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
     /// Up to how many months, that many included; null for the last row.
@@ -80,7 +81,7 @@ pub struct Step {
 }
 
 /// Limits of debits, minor units; absent means none.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Most one debit may take.
@@ -95,7 +96,7 @@ pub struct Limits {
 }
 
 /// One version of a product's terms, holding from a day on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Terms {
     /// Product code.
@@ -140,7 +141,7 @@ pub struct Terms {
 }
 
 /// Money in or out on a day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Movement {
     /// The day.
@@ -150,7 +151,7 @@ pub struct Movement {
 }
 
 /// `POST …/interest-simulations`: what interest would be paid. No money moves.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Simulate {
     /// Terms as in a product, or a list of versions of them. `code`, `name`, `kind` (demand), `currency` (KRW) and
@@ -177,7 +178,7 @@ pub struct Simulate {
 }
 
 /// A payment that would be made. Minor units.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SimulatedPayment {
     /// The day.
     pub date: BusinessDate,
@@ -201,7 +202,7 @@ pub struct SimulatedPayment {
 }
 
 /// Sums over all payments. Minor units.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SimulatedTotals {
     /// Before tax.
     pub gross: i64,
@@ -216,7 +217,7 @@ pub struct SimulatedTotals {
 }
 
 /// What a simulation gives.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Simulation {
     /// Payments in order.
     pub payments: Vec<SimulatedPayment>,

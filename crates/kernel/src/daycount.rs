@@ -7,6 +7,7 @@ use crate::ratio::Ratio;
 
 /// How days become a part of a year.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum DayCount {
     /// Actual days over 365, leap year or not: Korean deposits.
     #[default]

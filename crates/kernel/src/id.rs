@@ -30,8 +30,8 @@ fn read_id(prefix: &'static str, text: &str) -> Result<u128, Invalid> {
 }
 
 macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident($prefix:literal);)*) => {$(
-        $(#[$doc])*
+    ($($(#[doc = $doc:literal])* $name:ident($prefix:literal);)*) => {$(
+        $(#[doc = $doc])*
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(u128);
 
@@ -67,6 +67,16 @@ macro_rules! ids {
             fn from_str(text: &str) -> Result<Self, Invalid> { read_id($prefix, text).map(Self) }
         }
         crate::text_serde!($name);
+        #[cfg(feature = "schema")]
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                let doc = concat!($($doc),*);
+                let pattern = concat!("^", $prefix, "_[0-7][0-9A-HJKMNP-TV-Z]{25}$");
+                crate::schema::text(doc.trim(), pattern, concat!($prefix, "_01JGFJJZ00000000000000000A"))
+            }
+        }
+        #[cfg(feature = "schema")]
+        crate::schema::named!($name, stringify!($name));
     )*};
 }
 

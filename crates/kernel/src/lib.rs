@@ -11,6 +11,8 @@ pub mod money;
 pub mod rate;
 pub mod ratio;
 pub mod round;
+#[cfg(feature = "schema")]
+mod schema;
 pub mod secret;
 pub mod time;
 

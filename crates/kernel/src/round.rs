@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// How a fraction becomes a whole number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Rounding {
     /// Toward zero: the fraction is dropped.
     #[default]
