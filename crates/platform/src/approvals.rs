@@ -60,7 +60,7 @@ impl std::fmt::Debug for Approvals {
 }
 
 /// Which approvals a list shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Shown {
     /// Those that can be decided.

@@ -14,7 +14,6 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::{get, post};
 use futures_util::future::BoxFuture;
 use jangbu_contracts::codes::Code;
 use jangbu_contracts::operators as wire;
@@ -23,6 +22,8 @@ use jangbu_contracts::page::Page;
 use jangbu_kernel::id::{ApprovalId, DeadLetterId};
 use jangbu_kernel::time::Timestamp;
 use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::routes;
 
 use crate::approvals::{self, Action, Approvals, Shown, Wish};
 use crate::audit;
@@ -30,6 +31,7 @@ use crate::consumer::letters::{self, DeadLetter, LetterState};
 use crate::consumer::{Consumer, Reject};
 use crate::db::{Db, Fault, Tx};
 use crate::http::{Known, Params, Refused, Strict, json, path_id, read_json};
+use crate::openapi::Calls;
 use crate::paging;
 
 /// Longest reason, in characters.
@@ -77,17 +79,22 @@ impl Desk {
         &self.approvals
     }
 
-    /// The calls.
-    pub fn router(&self) -> Router {
-        Router::new()
-            .route("/dead-letters", get(letters))
-            .route("/dead-letters/{id}", get(letter))
-            .route("/dead-letters/{id}/redrive", post(redrive))
-            .route("/dead-letters/{id}/drop", post(drop_letter))
-            .route("/approvals", get(list_approvals))
-            .route("/approvals/{id}", get(approval).post(decide))
-            .route("/audit", get(list_audit))
+    /// The calls, with their part of the service's document.
+    pub fn calls(&self) -> Calls {
+        Calls::default()
+            .routes(routes!(list_letters))
+            .routes(routes!(letter))
+            .routes(routes!(redrive))
+            .routes(routes!(drop_letter))
+            .routes(routes!(list_approvals))
+            .routes(routes!(approval, decide))
+            .routes(routes!(list_audit))
             .with_state(self.clone())
+    }
+
+    /// The calls alone.
+    pub fn router(&self) -> Router {
+        self.calls().into()
     }
 
     async fn letter(&self, id: DeadLetterId) -> Result<DeadLetter, Refused> {
@@ -114,15 +121,27 @@ fn shown(letter: DeadLetter) -> wire::DeadLetter {
 }
 
 /// Query of `GET …/dead-letters`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Letters {
+    /// Only those.
+    #[param(inline)]
     state: Option<LetterState>,
+    /// Items of a page: 1-500, 100 when absent.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
+    /// The `next` of the last answer.
     cursor: Option<String>,
 }
 
-async fn letters(State(desk): State<Desk>, known: Known, Params(query): Params<Letters>) -> Answer {
+/// Parked events, oldest first.
+#[utoipa::path(
+    get, path = "/dead-letters", tag = "operators",
+    params(Letters),
+    responses((status = 200, body = Page<wire::DeadLetter>)),
+)]
+async fn list_letters(State(desk): State<Desk>, known: Known, Params(query): Params<Letters>) -> Answer {
     known.staff()?;
     let (limit, after) = (paging::limit(query.limit)?, paging::cursor(query.cursor.as_deref())?);
     let mut tx = desk.db.read("dead_letter.list").await?;
@@ -131,6 +150,12 @@ async fn letters(State(desk): State<Desk>, known: Known, Params(query): Params<L
     json(200, &Page { items: items.into_iter().map(shown).collect(), next }, false)
 }
 
+/// One parked event.
+#[utoipa::path(
+    get, path = "/dead-letters/{id}", tag = "operators",
+    params(("id" = DeadLetterId, Path)),
+    responses((status = 200, body = wire::DeadLetter)),
+)]
 async fn letter(State(desk): State<Desk>, known: Known, Path(id): Path<String>) -> Answer {
     known.staff()?;
     json(200, &shown(desk.letter(path_id(&id)?).await?), false)
@@ -144,6 +169,13 @@ fn parked(letter: &DeadLetter) -> Result<(), Refused> {
     Err(Refused::new(Code::LetterSettled, format!("it was {} before", letter.state)))
 }
 
+/// Drives the parked events of this one's key again, oldest first.
+#[utoipa::path(
+    post, path = "/dead-letters/{id}/redrive", tag = "operators",
+    params(("id" = DeadLetterId, Path)),
+    request_body = Option<wire::Redrive>,
+    responses((status = 200, body = wire::Redriven)),
+)]
 async fn redrive(State(desk): State<Desk>, known: Known, Path(id): Path<String>, body: Bytes) -> Answer {
     known.operator()?;
     let body: wire::Redrive = if body.is_empty() { wire::Redrive::default() } else { read_json(&body)? };
@@ -165,6 +197,13 @@ async fn redrive(State(desk): State<Desk>, known: Known, Path(id): Path<String>,
     }
 }
 
+/// Asks a second person to leave a parked event out for ever.
+#[utoipa::path(
+    post, path = "/dead-letters/{id}/drop", tag = "operators",
+    params(("id" = DeadLetterId, Path)),
+    request_body = wire::Drop,
+    responses((status = 202, body = wire::Accepted)),
+)]
 async fn drop_letter(
     State(desk): State<Desk>,
     known: Known,
@@ -207,14 +246,26 @@ impl Action for DropLetter {
 }
 
 /// Query of `GET …/approvals`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct ListApprovals {
+    /// Only those.
+    #[param(inline)]
     state: Option<Shown>,
+    /// Items of a page: 1-500, 100 when absent.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
+    /// The `next` of the last answer.
     cursor: Option<String>,
 }
 
+/// What waits for a second person, and what was decided; oldest first.
+#[utoipa::path(
+    get, path = "/approvals", tag = "operators",
+    params(ListApprovals),
+    responses((status = 200, body = Page<Approval>)),
+)]
 async fn list_approvals(State(desk): State<Desk>, known: Known, Params(query): Params<ListApprovals>) -> Answer {
     known.operator()?;
     let (limit, after) = (paging::limit(query.limit)?, paging::cursor(query.cursor.as_deref())?);
@@ -224,6 +275,12 @@ async fn list_approvals(State(desk): State<Desk>, known: Known, Params(query): P
     json(200, &Page { items, next }, false)
 }
 
+/// One approval.
+#[utoipa::path(
+    get, path = "/approvals/{id}", tag = "operators",
+    params(("id" = ApprovalId, Path)),
+    responses((status = 200, body = Approval)),
+)]
 async fn approval(State(desk): State<Desk>, known: Known, Path(id): Path<String>) -> Answer {
     known.operator()?;
     let id: ApprovalId = path_id(&id)?;
@@ -231,6 +288,13 @@ async fn approval(State(desk): State<Desk>, known: Known, Path(id): Path<String>
     json(200, &approvals::find(&mut tx, id).await?.ok_or_else(Refused::not_found)?, false)
 }
 
+/// Decides as the second person; what was asked for is done at once.
+#[utoipa::path(
+    post, path = "/approvals/{id}", tag = "operators",
+    params(("id" = ApprovalId, Path)),
+    request_body = wire::Decide,
+    responses((status = 200, body = Approval)),
+)]
 async fn decide(
     State(desk): State<Desk>,
     known: Known,
@@ -243,14 +307,25 @@ async fn decide(
 }
 
 /// Query of `GET …/audit`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct ListAudit {
+    /// Only about this id or code.
     subject: Option<String>,
+    /// Items of a page: 1-500, 100 when absent.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
+    /// The `next` of the last answer.
     cursor: Option<String>,
 }
 
+/// What operators did, newest first; each entry is chained to the one before.
+#[utoipa::path(
+    get, path = "/audit", tag = "operators",
+    params(ListAudit),
+    responses((status = 200, body = Page<wire::AuditEntry>)),
+)]
 async fn list_audit(State(desk): State<Desk>, known: Known, Params(query): Params<ListAudit>) -> Answer {
     known.operator()?;
     let (limit, before) = (paging::limit(query.limit)?, paging::cursor(query.cursor.as_deref())?);

@@ -26,7 +26,7 @@ pub struct DeadLetter {
 }
 
 /// Which letters a list shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LetterState {
     /// Those that wait.
