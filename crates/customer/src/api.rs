@@ -5,14 +5,16 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::response::Response;
-use axum::routing::{get, post, put};
 use jangbu_contracts::codes::Code;
-use jangbu_contracts::customer::{Register, SetMark};
+use jangbu_contracts::customer::{Customer, Register, SetMark, StandingChangedV1};
+use jangbu_contracts::marks::CustomerMark;
 use jangbu_kernel::id::CustomerId;
 use jangbu_platform::db::Recall;
 use jangbu_platform::http::{BODY_BYTES_MAX, Keyed, Known, Refused, Strict, json, json_answer, path_id};
+use jangbu_platform::openapi::{self, About, Calls, IdempotencyKey};
 use jangbu_platform::operators::{self, Desk};
 use jangbu_platform::service::World;
+use utoipa_axum::routes;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::flows;
@@ -22,19 +24,32 @@ const NAME_CHARS_MAX: usize = 100;
 
 type Answer = Result<Response, Refused>;
 
+const ABOUT: About<'_> = About {
+    service: "customer",
+    title: "Customers",
+    description: "Who customers are, and what restricts them. Names and birth dates are sealed at rest and never logged.",
+};
+
 /// The calls under `/customer/v1`.
 pub fn router(world: Arc<World>) -> Router {
-    let desk = Desk::new(&world.db, &[], Vec::new()).router();
-    let calls = Router::new()
-        .route("/customers", post(register))
-        .route("/customers/{id}", get(show))
-        .route("/customers/{id}/standing", get(standing))
-        .route("/customers/{id}/marks/{mark}", put(set_mark))
+    let desk = Desk::new(&world.db, &[], Vec::new()).calls();
+    let calls = Calls::default()
+        .routes(routes!(register))
+        .routes(routes!(show))
+        .routes(routes!(standing))
+        .routes(routes!(set_mark))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(world);
-    Router::new().nest("/customer/v1", calls.merge(desk))
+    openapi::open(&ABOUT, calls.merge(desk))
 }
 
+/// Registers a customer.
+#[utoipa::path(
+    post, path = "/customers",
+    params(IdempotencyKey),
+    request_body = Register,
+    responses((status = 201, body = Customer)),
+)]
 async fn register(
     State(world): State<Arc<World>>,
     known: Known,
@@ -55,12 +70,7 @@ async fn register(
             // Kept is the id alone; the rest is as it was registered, since the body is the same.
             let id: CustomerId = serde_json::from_str(&kept.body).map_err(|_| Refused::not_found())?;
             let now = flows::get(&world, id).await?.ok_or_else(Refused::not_found)?;
-            let first = jangbu_contracts::customer::Customer {
-                status: "active".into(),
-                kyc: "verified".into(),
-                marks: Vec::new(),
-                ..now
-            };
+            let first = Customer { status: "active".into(), kyc: "verified".into(), marks: Vec::new(), ..now };
             json(201, &first, true)
         }
         Recall::KeyReused | Recall::New => {
@@ -69,6 +79,12 @@ async fn register(
     }
 }
 
+/// One customer; customers see themselves.
+#[utoipa::path(
+    get, path = "/customers/{id}",
+    params(("id" = CustomerId, Path)),
+    responses((status = 200, body = Customer)),
+)]
 async fn show(State(world): State<Arc<World>>, known: Known, Path(id): Path<String>) -> Answer {
     let id: CustomerId = path_id(&id)?;
     if !known.may_see(&id.to_string()) {
@@ -77,12 +93,24 @@ async fn show(State(world): State<Arc<World>>, known: Known, Path(id): Path<Stri
     json(200, &flows::get(&world, id).await?.ok_or_else(Refused::not_found)?, false)
 }
 
-/// For services that need to know now what the event will tell them.
+/// One customer's standing, for services that need to know now what the event will tell them.
+#[utoipa::path(
+    get, path = "/customers/{id}/standing",
+    params(("id" = CustomerId, Path)),
+    responses((status = 200, body = StandingChangedV1)),
+)]
 async fn standing(State(world): State<Arc<World>>, known: Known, Path(id): Path<String>) -> Answer {
     known.staff()?;
     json(200, &flows::standing(&world, path_id(&id)?).await?.ok_or_else(Refused::not_found)?, false)
 }
 
+/// Sets or clears a mark (operators); the same again changes nothing.
+#[utoipa::path(
+    put, path = "/customers/{id}/marks/{mark}",
+    params(("id" = CustomerId, Path), ("mark" = inline(CustomerMark), Path)),
+    request_body = SetMark,
+    responses((status = 200, body = Customer)),
+)]
 async fn set_mark(
     State(world): State<Arc<World>>,
     known: Known,
@@ -91,10 +119,8 @@ async fn set_mark(
 ) -> Answer {
     known.operator()?;
     let id: CustomerId = path_id(&id)?;
-    if !flows::MARKS.contains(&mark.as_str()) {
-        return Err(Refused::not_found());
-    }
+    let mark: CustomerMark = path_id(&mark)?;
     operators::reason(&body.reason)?;
-    let marked = flows::set_mark(&world, id, &mark, &body, &known.caller).await?;
+    let marked = flows::set_mark(&world, id, mark.name(), &body, &known.caller).await?;
     json(200, &marked.ok_or_else(Refused::not_found)?, false)
 }

@@ -11,9 +11,6 @@ use jangbu_platform::service::World;
 
 use crate::store::{self, Stored};
 
-/// Marks that operators set on customers.
-pub const MARKS: [&str; 5] = ["deceased", "identity_theft", "kyc_expired", "sanctioned", "minor_restricted"];
-
 fn kind_text(kind: Kind) -> &'static str {
     match kind {
         Kind::Person => "person",

@@ -35,3 +35,6 @@ pub fn open(world: World) -> Service {
         db,
     }
 }
+
+#[cfg(test)]
+mod tests;
