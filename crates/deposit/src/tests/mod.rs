@@ -1,5 +1,6 @@
 //! The instance behind the edge, called as callers call it.
 #![allow(clippy::unwrap_used)]
 
+mod deeds;
 mod opening;
 mod world;
