@@ -6,7 +6,6 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::get;
 use jangbu_contracts::accounting as wire;
 use jangbu_contracts::codes::Code as Refusal;
 use jangbu_contracts::deposit as deposit_wire;
@@ -17,10 +16,13 @@ use jangbu_kernel::money::Currency;
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::db::Fault;
 use jangbu_platform::http::{Known, Params, Refused, json, path_id};
+use jangbu_platform::openapi::{self, About, Calls};
 use jangbu_platform::operators::Desk;
 use jangbu_platform::paging;
 use jangbu_platform::service::World;
 use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::routes;
 
 use crate::consumers::TAX_KIND;
 use crate::domain::chart::{self, CHART, Code, Side};
@@ -29,16 +31,23 @@ use crate::store::{self, StoredJournal, Total};
 
 type Answer = Result<Response, Refused>;
 
+const ABOUT: About<'_> = About {
+    service: "accounting",
+    title: "Accounting",
+    description: "The general ledger, made from the deposit instances' postings: journals, trial balance, and the tax \
+                  withheld from interest. It follows the postings within moments.",
+};
+
 /// The calls under `/accounting/v1`.
 pub fn router(world: Arc<World>, desk: &Desk) -> Router {
-    let calls = Router::new()
-        .route("/chart", get(chart_of_accounts))
-        .route("/journals", get(journals))
-        .route("/journals/{id}", get(journal))
-        .route("/trial-balance", get(trial_balance))
-        .route("/tax-payments", get(tax_payments))
+    let calls = Calls::default()
+        .routes(routes!(chart_of_accounts))
+        .routes(routes!(journals))
+        .routes(routes!(journal))
+        .routes(routes!(trial_balance))
+        .routes(routes!(tax_payments))
         .with_state(world);
-    Router::new().nest("/accounting/v1", calls.merge(desk.router()))
+    openapi::open(&ABOUT, calls.merge(desk.calls()))
 }
 
 fn side(side: Side) -> deposit_wire::Side {
@@ -52,7 +61,8 @@ fn of_chart(code: Code) -> Result<&'static chart::Account, Fault> {
     chart::by_code(code).ok_or_else(|| Fault::Damaged(format!("account {code} is not in the chart")))
 }
 
-/// `GET …/chart`: the accounts of the general ledger.
+/// The accounts of the general ledger, by code.
+#[utoipa::path(get, path = "/chart", responses((status = 200, body = Page<wire::GlAccount>)))]
 async fn chart_of_accounts(known: Known) -> Answer {
     known.staff()?;
     let account = |a: &chart::Account| wire::GlAccount {
@@ -93,12 +103,18 @@ fn shown(journal: StoredJournal) -> Result<wire::Journal, Fault> {
 }
 
 /// Query of `GET …/journals`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Journals {
+    /// Only of this day.
     business_date: Option<BusinessDate>,
+    /// Only in this currency; needs a day.
     currency: Option<Currency>,
+    /// Items of a page: 1-500, 100 when absent.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
+    /// The `next` of the last answer.
     cursor: Option<String>,
 }
 
@@ -117,7 +133,12 @@ impl std::str::FromStr for After {
     }
 }
 
-/// `GET …/journals`: of a day by currency and id, or of all days by id.
+/// Journals of a day by currency and id, or of all days by id.
+#[utoipa::path(
+    get, path = "/journals",
+    params(Journals),
+    responses((status = 200, body = Page<wire::Journal>)),
+)]
 async fn journals(State(world): State<Arc<World>>, known: Known, Params(query): Params<Journals>) -> Answer {
     known.staff()?;
     let limit = paging::limit(query.limit)?;
@@ -143,7 +164,13 @@ async fn journals(State(world): State<Arc<World>>, known: Known, Params(query): 
     json(200, &Page { items, next }, false)
 }
 
-/// `GET …/journals/{id}`
+/// One journal. It has the id of the posting it records, or of the interest payment whose tax it moves, but for the
+/// prefix.
+#[utoipa::path(
+    get, path = "/journals/{id}",
+    params(("id" = JournalId, Path)),
+    responses((status = 200, body = wire::Journal)),
+)]
 async fn journal(State(world): State<Arc<World>>, known: Known, Path(id): Path<String>) -> Answer {
     known.staff()?;
     let id: JournalId = path_id(&id)?;
@@ -153,10 +180,13 @@ async fn journal(State(world): State<Arc<World>>, known: Known, Path(id): Path<S
 }
 
 /// Query of `GET …/trial-balance`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Balance {
+    /// Up to this day, included; today when absent.
     date: Option<BusinessDate>,
+    /// In this currency.
     currency: Currency,
 }
 
@@ -167,7 +197,12 @@ struct Sums {
     day: [i128; 2],
 }
 
-/// `GET …/trial-balance`: all accounts of one currency, up to a day (today when none is named).
+/// All accounts of one currency up to a day, and what the day itself moved.
+#[utoipa::path(
+    get, path = "/trial-balance",
+    params(Balance),
+    responses((status = 200, body = wire::TrialBalance)),
+)]
 async fn trial_balance(State(world): State<Arc<World>>, known: Known, Params(query): Params<Balance>) -> Answer {
     known.staff()?;
     let date = query.date.unwrap_or_else(|| known.now.business_date(world.offset));
@@ -215,15 +250,25 @@ fn balance(date: BusinessDate, currency: Currency, totals: &[Total]) -> Result<w
 }
 
 /// Query of `GET …/tax-payments`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Taxes {
+    /// The day of payment.
     date: BusinessDate,
+    /// Items of a page: 1-500, 100 when absent.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
+    /// The `next` of the last answer.
     cursor: Option<String>,
 }
 
-/// `GET …/tax-payments`: the tax withheld on a day, per payment.
+/// The tax withheld on a day, payment by payment.
+#[utoipa::path(
+    get, path = "/tax-payments",
+    params(Taxes),
+    responses((status = 200, body = Page<wire::TaxPayment>)),
+)]
 async fn tax_payments(State(world): State<Arc<World>>, known: Known, Params(query): Params<Taxes>) -> Answer {
     known.staff()?;
     let (limit, after) = (paging::limit(query.limit)?, paging::cursor(query.cursor.as_deref())?);

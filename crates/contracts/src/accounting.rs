@@ -5,11 +5,12 @@ use jangbu_kernel::id::{AccountId, InterestId, JournalId, PostingId};
 use jangbu_kernel::money::Currency;
 use jangbu_kernel::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::deposit::Side;
 
 /// An account of the general ledger.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct GlAccount {
     /// Code: four digits.
     pub code: String,
@@ -24,7 +25,7 @@ pub struct GlAccount {
 }
 
 /// A line of a journal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JournalLine {
     /// Code of the account.
     pub code: String,
@@ -37,7 +38,7 @@ pub struct JournalLine {
 }
 
 /// A journal of the general ledger: balanced, and never changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Journal {
     /// Id.
     pub id: JournalId,
@@ -62,7 +63,7 @@ pub struct Journal {
 }
 
 /// One account in a trial balance. Minor units.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TrialBalanceRow {
     /// Code of the account.
     pub code: String,
@@ -89,7 +90,7 @@ pub struct TrialBalanceRow {
 }
 
 /// `GET …/trial-balance?date=&currency=`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TrialBalance {
     /// Up to this day, included.
     pub date: BusinessDate,
@@ -106,7 +107,7 @@ pub struct TrialBalance {
 }
 
 /// The tax of one interest payment, as fixed when it was paid. Minor units.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TaxPayment {
     /// The payment.
     pub interest: InterestId,

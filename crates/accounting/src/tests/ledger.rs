@@ -342,3 +342,10 @@ async fn lists_go_on_by_cursor_and_wrong_calls_are_refused() {
         assert_eq!((got, problem["code"].as_str()), (status, Some(code)), "{path}: {problem}");
     }
 }
+
+#[tokio::test]
+async fn the_document_tells_what_is_served() {
+    let books = books().await;
+    assert_eq!(books.stand.document_flaws().await, Vec::<String>::new());
+    assert!(books.stand.document().await.unwrap().calls().count() > 10);
+}

@@ -1,42 +1,30 @@
 //! The service on a database of its own, fed with events made by hand.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use jangbu_contracts::deposit::PostingRecordedV1;
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::{AccountId, EventId, InterestId, PostingId};
 use jangbu_kernel::time::{Timestamp, UtcOffset};
-use jangbu_platform::ask::Ask;
-use jangbu_platform::auth::Keyring;
-use jangbu_platform::clock::{Clock, ManualClock};
+use jangbu_platform::auth::Role;
 use jangbu_platform::consumer::{Consumer, letters};
-use jangbu_platform::crypto::DataKey;
 use jangbu_platform::db::{Db, Event};
-use jangbu_platform::dice::Dice;
-use jangbu_platform::edge::Edge;
-use jangbu_platform::http::{Gate, with_fallbacks};
-use jangbu_platform::kv::{Kv, KvLimits};
 use jangbu_platform::log::Log;
-use jangbu_platform::migrate;
-use jangbu_platform::service::{Job, World};
+use jangbu_platform::service::Job;
+use jangbu_platform::stand::Stand;
 use jangbu_platform::telemetry::Metrics;
 use serde_json::{Value, json};
-use tower::ServiceExt as _;
 
 use crate::proof::{Proof, proof};
 
 pub struct Books {
+    pub stand: Stand,
     pub db: Db,
     pub log: Log,
     pub metrics: Metrics,
     pub consumer: Consumer,
     pub jobs: Vec<Job>,
-    router: axum::Router,
-    keys: Keyring,
-    clock: Arc<ManualClock>,
     seq: AtomicU64,
     _dir: tempfile::TempDir,
 }
@@ -48,29 +36,12 @@ pub fn account(name: &str) -> AccountId {
 
 pub async fn books() -> Books {
     let dir = tempfile::tempdir().unwrap();
-    let clock = Arc::new(ManualClock::new("2024-03-05T03:00:00Z".parse().unwrap()));
-    let dice = Dice::seeded(1);
-    let db = Db::open_embedded(&dir.path().join("accounting.db"), clock.clone(), dice.clone()).unwrap();
-    migrate::apply(&db, crate::SERVICE.migrations).await.unwrap();
-    let log = Log::open_embedded(&dir.path().join("log.db"), clock.clone(), dice.clone()).await.unwrap();
-    let (keys, metrics) = (Keyring::in_memory(dice.clone()), Metrics::default());
-    let world = World {
-        db: db.clone(),
-        clock: clock.clone(),
-        dice: dice.clone(),
-        offset: UtcOffset::SEOUL,
-        log: log.clone(),
-        data_key: Arc::new(DataKey::new(&[7; 32], dice.clone())),
-        ask: Ask::new("accounting", keys.clone(), clock.clone(), dice.clone()),
-        metrics: metrics.clone(),
-        kv: Kv::in_process(clock.clone(), KvLimits::default()),
-    };
+    let at = "2024-03-05T12:00:00+09:00".parse().unwrap();
+    let (stand, world) = Stand::new(dir.path(), &crate::SERVICE, at).await.unwrap();
+    let (db, log, metrics) = (world.db.clone(), world.log.clone(), world.metrics.clone());
     let service = crate::open(world);
-    let edge = Edge::new(Gate::new(keys.clone(), clock.clone()), dice, metrics.clone());
-    let router = with_fallbacks(edge.open("accounting", service.router));
-    let consumer = service.consumers[0].clone();
-    let (jobs, seq) = (service.jobs, AtomicU64::new(0));
-    Books { db, log, metrics, consumer, jobs, router, keys, clock, seq, _dir: dir }
+    let (consumer, jobs, seq) = (service.consumers[0].clone(), service.jobs, AtomicU64::new(0));
+    Books { stand: stand.with(service.router), db, log, metrics, consumer, jobs, seq, _dir: dir }
 }
 
 /// What a line of a script says: `2024-03-05 krw credit a 100_000 cash`.
@@ -171,17 +142,14 @@ impl Books {
     /// Calls as `who` ("operator:kim"); the status and the body.
     pub async fn call(&self, who: &str, method: &str, path: &str) -> (u16, Value) {
         let (role, name) = who.split_once(':').unwrap();
-        let token = self.keys.issue(role.parse().unwrap(), name, self.clock.now(), Duration::from_secs(60));
-        let request = hyper::Request::builder()
-            .method(method)
-            .uri(format!("/accounting/v1/{path}"))
-            .header("authorization", format!("Bearer {}", token.unwrap()))
-            .body(axum::body::Body::empty())
-            .unwrap();
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let status = response.status().as_u16();
-        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
-        (status, serde_json::from_slice(&body).unwrap_or_default())
+        let token = self.stand.token(role.parse::<Role>().unwrap(), name);
+        let got = self.stand.send(self.stand.request(&token, method, &format!("/{path}")), "").await;
+        if got.status == 200 {
+            let document = self.stand.document().await.unwrap();
+            let flaws = document.answer_flaws(method, &format!("/accounting/v1/{path}"), got.status, &got.json());
+            assert_eq!(flaws, Vec::<String>::new(), "{path}: {}", got.text);
+        }
+        (got.status, got.json())
     }
 
     /// What a good call of the bank's programs answers.
