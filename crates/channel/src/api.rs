@@ -6,36 +6,56 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::HeaderValue;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use jangbu_contracts::channel::ClaimInterest;
+use jangbu_contracts::channel::{AccountScreen, ClaimInterest};
+use jangbu_contracts::deposit::{Account, InterestPayment};
 use jangbu_contracts::page::Page;
 use jangbu_kernel::id::{AccountId, CustomerId};
 use jangbu_platform::ask::Reply;
 use jangbu_platform::db::{self, Fault};
 use jangbu_platform::http::{Keyed, Known, REPLAY_HEADER, Refused, Strict, json, json_answer, path_id};
+use jangbu_platform::openapi::{self, About, Calls, IdempotencyKey};
+use utoipa_axum::routes;
 
 use crate::{Channel, flows};
 
 type Answer = Result<Response, Refused>;
 
+const ABOUT: About<'_> = About {
+    service: "channel",
+    title: "Channel",
+    description: "What a customer's screen shows and does: accounts as they are at this moment, what interest could be \
+                  claimed today, and claiming it. Customers see their own accounts, the bank's people and programs all.",
+};
+
 /// The calls under `/channel/v1`; `desk` are those for operators.
-pub fn router(channel: Arc<Channel>, desk: Router) -> Router {
-    let calls = Router::new()
-        .route("/accounts/{id}", get(screen))
-        .route("/accounts/{id}/interest-claims", post(claim))
-        .route("/customers/{id}/accounts", get(accounts))
-        .with_state(channel);
-    Router::new().nest("/channel/v1", calls.merge(desk))
+pub fn router(channel: Arc<Channel>, desk: Calls) -> Router {
+    let calls =
+        Calls::default().routes(routes!(screen)).routes(routes!(claim)).routes(routes!(accounts)).with_state(channel);
+    openapi::open(&ABOUT, calls.merge(desk))
 }
 
-/// `GET …/accounts/{id}`: the account screen.
+/// The account screen.
+///
+/// The account as it is at this moment, and what a claim would pay today. The figure is worked out once a day and
+/// holds until midnight in Seoul, or until interest is claimed; `as_of` is its day. It is null while it can't be had:
+/// the account is shown all the same.
+#[utoipa::path(
+    get, path = "/accounts/{id}",
+    params(("id" = AccountId, Path)),
+    responses((status = 200, body = AccountScreen)),
+)]
 async fn screen(State(channel): State<Arc<Channel>>, known: Known, Path(id): Path<String>) -> Answer {
     let id: AccountId = path_id(&id)?;
     let screen = flows::accounts::screen(&channel, &known, id).await?;
     json(200, &screen.ok_or_else(Refused::not_found)?, false)
 }
 
-/// `GET …/customers/{id}/accounts`: all accounts of a customer.
+/// All accounts of a customer, in won and in foreign currencies.
+#[utoipa::path(
+    get, path = "/customers/{id}/accounts",
+    params(("id" = CustomerId, Path)),
+    responses((status = 200, body = Page<Account>)),
+)]
 async fn accounts(State(channel): State<Arc<Channel>>, known: Known, Path(id): Path<String>) -> Answer {
     let id: CustomerId = path_id(&id)?;
     if !known.may_see(&id.to_string()) {
@@ -44,7 +64,15 @@ async fn accounts(State(channel): State<Arc<Channel>>, known: Known, Path(id): P
     json(200, &Page { items: flows::accounts::all(&channel, id).await?, next: None }, false)
 }
 
-/// `POST …/accounts/{id}/interest-claims`: pays the interest of all unpaid days up to yesterday.
+/// Pays interest now, for all unpaid days up to yesterday.
+///
+/// 503 and 504 mean that nobody knows yet whether it was paid: ask again with the same key, which pays at most once.
+#[utoipa::path(
+    post, path = "/accounts/{id}/interest-claims",
+    params(IdempotencyKey, ("id" = AccountId, Path)),
+    request_body = ClaimInterest,
+    responses((status = 201, body = InterestPayment)),
+)]
 async fn claim(
     State(channel): State<Arc<Channel>>,
     known: Known,

@@ -56,7 +56,7 @@ impl Channel {
 #[must_use]
 pub fn open(world: World) -> Service {
     let channel = Arc::new(Channel::new(&world));
-    let desk = Desk::new(&world.db, &[], Vec::new()).router();
+    let desk = Desk::new(&world.db, &[], Vec::new()).calls();
     Service {
         name: SERVICE.name.to_owned(),
         db: world.db,

@@ -5,40 +5,36 @@ mod fake;
 mod faults;
 mod midnight;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
-use axum::http::{Request, StatusCode};
 use jangbu_kernel::id::{AccountId, CustomerId};
-use jangbu_kernel::time::{Timestamp, UtcOffset};
-use jangbu_platform::ask::Ask;
-use jangbu_platform::auth::{Keyring, Role};
-use jangbu_platform::clock::ManualClock;
-use jangbu_platform::crypto::DataKey;
-use jangbu_platform::db::Db;
-use jangbu_platform::dice::Dice;
+use jangbu_kernel::time::Timestamp;
+use jangbu_platform::auth::Role;
 use jangbu_platform::edge::Edge;
 use jangbu_platform::http::{Gate, with_fallbacks};
-use jangbu_platform::kv::{Kv, KvLimits};
-use jangbu_platform::log::Log;
-use jangbu_platform::service::World;
+use jangbu_platform::kv::Kv;
+use jangbu_platform::stand::{Got, Stand};
 use jangbu_platform::telemetry::Metrics;
-use serde_json::Value;
-use tower::ServiceExt as _;
+use serde_json::{Value, json};
 
 use fake::Fake;
 
 /// One bank with a channel and two instances behind it.
 struct Bank {
-    clock: Arc<ManualClock>,
-    keys: Keyring,
+    stand: Stand,
     kv: Kv,
-    ask: Ask,
     metrics: Metrics,
     krw: Arc<Fake>,
     fx: Arc<Fake>,
-    router: axum::Router,
     _dir: tempfile::TempDir,
+}
+
+impl Deref for Bank {
+    type Target = Stand;
+    fn deref(&self) -> &Stand {
+        &self.stand
+    }
 }
 
 /// An answer of the channel.
@@ -75,34 +71,33 @@ async fn bank() -> Bank {
 
 async fn bank_at(at: &str) -> Bank {
     let dir = tempfile::tempdir().unwrap();
-    let clock = Arc::new(ManualClock::new(seoul(at)));
-    let (keys, dice, metrics) = (Keyring::in_memory(Dice::seeded(1)), Dice::seeded(2), Metrics::default());
-    let gate = Gate::new(keys.clone(), clock.clone());
-    let edge = Edge::new(gate, dice.clone(), metrics.clone());
-    let ask = Ask::new("channel", keys.clone(), clock.clone(), dice.clone());
-    let kv = Kv::in_process(clock.clone(), KvLimits::default());
+    let (stand, world) = Stand::new(dir.path(), &crate::SERVICE, seoul(at)).await.unwrap();
+    let gate = Gate::new(stand.keys.clone(), stand.clock.clone());
+    let edge = Edge::new(gate, stand.dice.clone(), Metrics::default());
     let [krw, fx] = ["deposit-krw", "deposit-fx"].map(|name| {
-        let fake = Fake::new(name, clock.clone());
-        ask.open_here(name, with_fallbacks(edge.open(name, fake::router(&fake))));
+        let fake = Fake::new(name, stand.clock.clone());
+        stand.ask.open_here(name, with_fallbacks(edge.open(name, fake::router(&fake))));
         fake
     });
     for (n, owner) in [(1, 1), (2, 1), (3, 2)] {
         krw.open(account(n), customer(owner));
     }
     fx.open(account(9), customer(1));
-    let world = World {
-        db: Db::open_embedded(&dir.path().join("channel.db"), clock.clone(), dice.clone()).unwrap(),
-        clock: clock.clone(),
-        dice: dice.clone(),
-        offset: UtcOffset::SEOUL,
-        log: Log::open_embedded(&dir.path().join("log.db"), clock.clone(), dice.clone()).await.unwrap(),
-        data_key: Arc::new(DataKey::new(&[7; 32], dice)),
-        ask: ask.clone(),
-        metrics: metrics.clone(),
-        kv: kv.clone(),
-    };
-    let router = with_fallbacks(edge.open("channel", crate::open(world).router));
-    Bank { clock, keys, kv, ask, metrics, krw, fx, router, _dir: dir }
+    let (kv, metrics) = (world.kv.clone(), world.metrics.clone());
+    Bank { stand: stand.with(crate::open(world).router), kv, metrics, krw, fx, _dir: dir }
+}
+
+impl Told {
+    /// An answer, which must be as its document says.
+    async fn of(bank: &Bank, method: &str, path: &str, got: Got) -> Told {
+        let problem = got.headers["content-type"] == "application/problem+json";
+        assert_eq!(problem, got.status >= 400, "{got:?}");
+        let document = bank.document().await.unwrap();
+        let flaws = document.answer_flaws(method, &format!("/channel/v1{path}"), got.status, &got.json());
+        assert_eq!(flaws, Vec::<String>::new(), "{got:?}");
+        let retry = got.headers.contains_key("retry-after");
+        Told { status: got.status, replay: got.is_replay(), retry, body: got.json() }
+    }
 }
 
 impl Bank {
@@ -110,24 +105,9 @@ impl Bank {
         assert!(self.clock.advance_to(seoul(text)), "{text} is past");
     }
 
-    fn token(&self, role: Role, subject: &str) -> String {
-        let now = jangbu_platform::clock::Clock::now(&*self.clock);
-        self.keys.issue(role, subject, now, std::time::Duration::from_secs(86_400)).unwrap()
-    }
-
-    async fn send(&self, request: Request<Body>) -> Told {
-        let (head, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
-        let (status, headers) = (head.status, head.headers);
-        let (replay, retry) = (headers.contains_key("idempotent-replay"), headers.contains_key("retry-after"));
-        let kind = headers["content-type"].to_str().unwrap();
-        let body = to_bytes(body, 1 << 20).await.unwrap();
-        assert_eq!(kind == "application/problem+json", status >= StatusCode::BAD_REQUEST, "{kind}");
-        Told { status: status.as_u16(), replay, retry, body: serde_json::from_slice(&body).unwrap() }
-    }
-
     async fn get_as(&self, token: &str, path: &str) -> Told {
-        let request = Request::get(format!("/channel/v1{path}")).header("authorization", format!("Bearer {token}"));
-        self.send(request.body(Body::empty()).unwrap()).await
+        let got = self.get(token, path).await;
+        Told::of(self, "get", path, got).await
     }
 
     /// The owner looks at his account.
@@ -146,11 +126,9 @@ impl Bank {
 
     async fn claim_as(&self, who: CustomerId, n: u128, key: &str) -> Told {
         let token = self.token(Role::Customer, &who.to_string());
-        let request = Request::post(format!("/channel/v1/accounts/{}/interest-claims", account(n)))
-            .header("authorization", format!("Bearer {token}"))
-            .header("content-type", "application/json")
-            .header("idempotency-key", key);
-        self.send(request.body(Body::from("{}")).unwrap()).await
+        let path = format!("/accounts/{}/interest-claims", account(n));
+        let got = self.post(&token, &path, key, &json!({})).await;
+        Told::of(self, "post", &path, got).await
     }
 
     async fn claim(&self, n: u128, key: &str) -> Told {
@@ -244,22 +222,17 @@ async fn customers_see_their_own_accounts_and_staff_all() {
         assert_eq!(bank.get_as(&staff, &unknown).await.status, 404);
     }
     assert_eq!(bank.get_as("nonsense", &his).await.code(), "CREDENTIAL_INVALID");
-    let bare = Request::get(format!("/channel/v1{his}")).body(Body::empty()).unwrap();
-    assert_eq!(bank.send(bare).await.code(), "NO_CREDENTIAL");
+    assert_eq!(bank.get_as("", &his).await.code(), "NO_CREDENTIAL");
 }
 
 #[tokio::test]
 async fn malformed_claims_reach_nobody() {
     let bank = bank().await;
     let token = bank.token(Role::Customer, &customer(1).to_string());
+    let path = format!("/accounts/{}/interest-claims", account(1));
     let post = |key: Option<&str>, body: &'static str| {
-        let mut request = Request::post(format!("/channel/v1/accounts/{}/interest-claims", account(1)))
-            .header("authorization", format!("Bearer {token}"))
-            .header("content-type", "application/json");
-        if let Some(key) = key {
-            request = request.header("idempotency-key", key);
-        }
-        bank.send(request.body(Body::from(body)).unwrap())
+        let request = bank.request(&token, "POST", &path).header("content-type", "application/json");
+        bank.send(if let Some(key) = key { request.header("idempotency-key", key) } else { request }, body)
     };
     for (key, body, code) in [
         (None, "{}", "KEY_MISSING"),
@@ -269,7 +242,7 @@ async fn malformed_claims_reach_nobody() {
         (Some("k"), "[]", "INVALID_FIELD"),
     ] {
         let told = post(key, body).await;
-        assert_eq!((told.status, told.code()), (400, code), "{key:?} {body}");
+        assert_eq!((told.status, told.code()), (400, code.to_owned()), "{key:?} {body}");
     }
     assert!(bank.krw.calls().is_empty());
 }
@@ -286,4 +259,13 @@ async fn all_accounts_of_a_customer_are_listed_over_both_instances() {
     bank.ask.close("deposit-fx");
     let told = bank.get_as(&owner, &path).await;
     assert_eq!((told.status, told.code(), told.retry), (503, "UNAVAILABLE", true), "no list that lacks some");
+}
+
+#[tokio::test]
+async fn the_document_tells_what_is_served() {
+    let bank = bank().await;
+    assert_eq!(bank.document_flaws().await, Vec::<String>::new());
+    let document = bank.document().await.unwrap();
+    let ids: Vec<&str> = document.calls().filter_map(|(.., operation)| operation["operationId"].as_str()).collect();
+    assert!(["screen", "claim", "accounts"].iter().all(|id| ids.contains(id)), "{ids:?}");
 }

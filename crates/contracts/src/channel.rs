@@ -2,11 +2,12 @@
 
 use jangbu_kernel::date::BusinessDate;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::deposit::{Account, InterestPreview};
 
 /// The account screen: the account as the core shows it at this moment, and today's interest.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AccountScreen {
     /// The account.
     #[serde(flatten)]
@@ -16,7 +17,7 @@ pub struct AccountScreen {
 }
 
 /// What a claim would pay on a day.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct InterestToday {
     /// The day, which is the day after the last one that is paid for.
     pub as_of: BusinessDate,
@@ -26,6 +27,6 @@ pub struct InterestToday {
 }
 
 /// `POST …/interest-claims`: the account and the key say it all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClaimInterest {}
