@@ -16,6 +16,7 @@ use rustc_hash::FxHashSet;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::domain::book::{Account, Book};
+use crate::domain::command::Kind;
 use crate::domain::decide;
 use crate::domain::terms::History;
 use crate::store;
@@ -115,10 +116,10 @@ impl State {
         self.dirty.insert(no);
     }
 
-    /// Takes over the limits that hold on `date`.
-    pub fn refresh_limits(&mut self, date: BusinessDate) {
-        let limits = self.products.iter().map(|p| p.history.at(date).map(|t| t.limits).unwrap_or_default());
-        self.book.limits = limits.collect();
+    /// Takes over the limits of all versions of all products.
+    fn take_limits(&mut self) {
+        let limits = |p: &Product| p.history.versions().iter().map(|t| (t.from, t.limits)).collect();
+        self.book.limits = self.products.iter().map(limits).collect();
     }
 }
 
@@ -229,7 +230,7 @@ impl Ledger {
             state.products[at].history.add(terms);
             state.products[at].texts.push((from, text));
         }
-        state.refresh_limits(tx.now().business_date(self.offset));
+        state.take_limits();
         state.last_no = store::accounts::last_no(tx).await?;
         state.seq = store::postings::last_seq(tx).await?;
         state.keys.floor = store::postings::last_key(tx).await?;
@@ -260,8 +261,15 @@ impl Ledger {
                 state.touch(no);
             }
         }
-        decide::replay(&mut state.book, &posting);
-        if posting.kind == crate::domain::command::Kind::Interest
+        let counted_on = match (posting.kind, posting.refers) {
+            (Kind::Capture | Kind::Release, Some(hold)) => store::days::hold(tx, hold).await?.map(|h| h.counted_on),
+            (Kind::Reversal, Some(original)) => {
+                store::postings::original(tx, original).await?.map(|original| original.counted_on)
+            }
+            _ => None,
+        };
+        decide::replay(&mut state.book, &posting, counted_on);
+        if posting.kind == Kind::Interest
             && let Some(no) = posting.credit.map(|l| l.account)
             && let Some(paid) = store::days::payment(tx, posting.seq).await?
             && let Some(account) = state.book.accounts.get_mut(no)

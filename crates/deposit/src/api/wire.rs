@@ -74,6 +74,7 @@ pub fn command(ledger: &Ledger, key: &Key, from: wire::Command, now: Timestamp) 
                 credit: None,
                 bank: None,
                 amount: 0,
+                counted_on: BusinessDate::from_days(0),
                 reversed: false,
             };
             Action::Reversal { original: ledger.seq_of(posting.rest()).map(wanted) }

@@ -186,6 +186,8 @@ pub struct Effect {
     pub held: i64,
     /// Change of what counts against the limits.
     pub counted: i64,
+    /// The day to which it is given back; none for what counts from now on.
+    pub given_back_to: Option<BusinessDate>,
     /// Whether there is an entry, which takes a serial.
     pub entry: bool,
 }
@@ -217,8 +219,14 @@ impl Account {
             self.day = Day { date, opening: self.ledger, debits: 0, credits: 0 };
         }
         self.used = self.used.on(self.day.date);
-        self.used.day_sum = (self.used.day_sum + effect.counted).max(0);
-        self.used.month_sum = (self.used.month_sum + effect.counted).max(0);
+        // What is given back frees its own day and its own month, and no later ones.
+        let taken = effect.given_back_to.map_or(self.used, |day| Used::default().on(day));
+        if taken.day == self.used.day {
+            self.used.day_sum = (self.used.day_sum + effect.counted).max(0);
+        }
+        if taken.month == self.used.month {
+            self.used.month_sum = (self.used.month_sum + effect.counted).max(0);
+        }
         self.ledger += effect.ledger;
         self.held += effect.held;
         if effect.entry {
@@ -267,10 +275,19 @@ pub struct Book {
     pub accounts: Accounts,
     /// Owners by id.
     pub owners: FxHashMap<CustomerId, Owner>,
-    /// Limits by product index.
-    pub limits: Vec<Limits>,
+    /// Limits by product index, each with the day from which it holds, in order.
+    pub limits: Vec<Vec<(BusinessDate, Limits)>>,
     /// Holds named by commands, by the posting that made them.
     pub holds: FxHashMap<u64, Hold>,
     /// Postings undone since the book was opened.
     pub reversed: FxHashSet<u64>,
+}
+
+impl Book {
+    /// Limits of a product on a day.
+    #[must_use]
+    pub fn limits_on(&self, product: u32, date: BusinessDate) -> Limits {
+        let versions = self.limits.get(product as usize).map_or(&[][..], Vec::as_slice);
+        versions[..versions.partition_point(|(from, _)| *from <= date)].last().map(|(_, l)| *l).unwrap_or_default()
+    }
 }

@@ -87,6 +87,8 @@ pub struct Original {
     pub bank: Option<&'static str>,
     /// How much.
     pub amount: i64,
+    /// Day on which it was counted against the limits.
+    pub counted_on: BusinessDate,
     /// Whether it has been undone.
     pub reversed: bool,
 }

@@ -98,7 +98,7 @@ impl Plan {
 
 /// Takes `amount` out of the ledger balance, counted against the limits.
 fn taken(amount: i64) -> Effect {
-    Effect { ledger: -amount, held: 0, counted: amount, entry: true }
+    Effect { ledger: -amount, counted: amount, entry: true, ..Effect::default() }
 }
 
 /// Decides one command at `seq` and carries it out in the book.
@@ -131,12 +131,13 @@ fn plan(book: &Book, seq: u64, command: &Command, now: i64) -> Result<Plan, Refu
             let no = failures.account(book, *account, Direction::Debit, *amount, date);
             let mut plan = Plan::new(Kind::Hold, *amount)
                 .debit(no, Effect { held: *amount, counted: *amount, ..Effect::default() });
-            plan.hold = Some(Hold { seq, account: no, remaining: *amount, until: *until, counted_on: date });
+            let counted_on = book.accounts.get(no).map_or(date, |a| date.max(a.day.date));
+            plan.hold = Some(Hold { seq, account: no, remaining: *amount, until: *until, counted_on });
             plan
         }
-        Action::Capture { hold, amount, bank } => return capture(book, *hold, *amount, bank, date, now),
-        Action::Release { hold } => return release(book, *hold, date),
-        Action::Reversal { original } => return reversal(book, original.as_ref(), date),
+        Action::Capture { hold, amount, bank } => return capture(book, *hold, *amount, bank, now),
+        Action::Release { hold } => return release(book, *hold),
+        Action::Reversal { original } => return reversal(book, original.as_ref()),
         Action::Interest { account, due } => return interest(book, *account, due.as_ref(), date),
     };
     failures.none_or(plan)
@@ -150,14 +151,7 @@ fn live_hold(book: &Book, hold: u64) -> Result<Hold, Refusal> {
     }
 }
 
-fn capture(
-    book: &Book,
-    hold: u64,
-    amount: Option<i64>,
-    bank: &'static str,
-    date: BusinessDate,
-    now: i64,
-) -> Result<Plan, Refusal> {
+fn capture(book: &Book, hold: u64, amount: Option<i64>, bank: &'static str, now: i64) -> Result<Plan, Refusal> {
     let held = live_hold(book, hold)?;
     if held.until.is_some_and(|until| until <= now) {
         return Err(vec![(Code::HoldExpired, "its time has passed".into())]);
@@ -169,25 +163,34 @@ fn capture(
     let mut failures = Failures::default();
     failures.held_account(book, held.account);
     // The money was counted when it was held; what is not taken is given back to the limits.
-    let back = if held.counted_on == date { amount - held.remaining } else { 0 };
-    let effect = Effect { ledger: -amount, held: -held.remaining, counted: back, entry: true };
+    let effect = Effect {
+        ledger: -amount,
+        held: -held.remaining,
+        counted: amount - held.remaining,
+        given_back_to: Some(held.counted_on),
+        entry: true,
+    };
     let mut plan = Plan::new(Kind::Capture, amount).debit(held.account, effect).bank(bank);
     plan.refers = Some(hold);
     plan.hold = Some(Hold { remaining: 0, ..held });
     failures.none_or(plan)
 }
 
-fn release(book: &Book, hold: u64, date: BusinessDate) -> Result<Plan, Refusal> {
+fn release(book: &Book, hold: u64) -> Result<Plan, Refusal> {
     let held = live_hold(book, hold)?;
-    let back = if held.counted_on == date { -held.remaining } else { 0 };
-    let effect = Effect { held: -held.remaining, counted: back, ..Effect::default() };
+    let effect = Effect {
+        held: -held.remaining,
+        counted: -held.remaining,
+        given_back_to: Some(held.counted_on),
+        ..Effect::default()
+    };
     let mut plan = Plan::new(Kind::Release, held.remaining).debit(held.account, effect);
     plan.refers = Some(hold);
     plan.hold = Some(Hold { remaining: 0, ..held });
     Ok(plan)
 }
 
-fn reversal(book: &Book, original: Option<&Original>, date: BusinessDate) -> Result<Plan, Refusal> {
+fn reversal(book: &Book, original: Option<&Original>) -> Result<Plan, Refusal> {
     let Some(original) = original else {
         return Err(vec![(Code::PostingNotFound, "no such posting".into())]);
     };
@@ -208,8 +211,8 @@ fn reversal(book: &Book, original: Option<&Original>, date: BusinessDate) -> Res
     if let Some(no) = original.debit {
         failures.reversed_account(book, no, 0);
         plan = plan.credit(no, amount);
-        if let (Some((_, effect)), Some(account)) = (plan.credit.as_mut(), book.accounts.get(no)) {
-            effect.counted = -amount.min(account.used.on(date).day_sum);
+        if let Some((_, effect)) = plan.credit.as_mut() {
+            (effect.counted, effect.given_back_to) = (-amount, Some(original.counted_on));
         }
     }
     plan.bank = original.bank;
@@ -276,11 +279,18 @@ fn carry_out(book: &mut Book, seq: u64, date: BusinessDate, plan: Plan) -> Decid
     Decided { outcome: Ok(posting), ended, hold: plan.hold }
 }
 
-/// Carries out a stored posting in the book again: how state is rebuilt after a start.
-pub fn replay(book: &mut Book, posting: &Posting) {
+/// Carries out a stored posting in the book again: how state is rebuilt after a start. `counted_on` is the day on
+/// which what it refers to was counted.
+pub fn replay(book: &mut Book, posting: &Posting, counted_on: Option<BusinessDate>) {
     let moves = !matches!(posting.kind, Kind::Hold | Kind::Release);
     let amount = if moves { posting.amount } else { 0 };
-    let effect = |ledger: i64, held: i64, counted: i64| Effect { ledger, held, counted, entry: moves };
+    let effect = |ledger: i64, held: i64, counted: i64| Effect {
+        ledger,
+        held,
+        counted,
+        given_back_to: counted_on.filter(|_| counted < 0),
+        entry: moves,
+    };
     let on_debit = posting.kind != Kind::Reversal;
     if let Some(account) = posting.debit.and_then(|leg| book.accounts.get_mut(leg.account)) {
         let counted = if on_debit { posting.counted } else { 0 };

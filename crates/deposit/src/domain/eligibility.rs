@@ -82,8 +82,8 @@ impl Failures {
         self.restrictions(account, owner, way);
         match way {
             Direction::Debit => {
-                let limits = book.limits.get(account.product as usize).copied().unwrap_or_default();
-                self.limits(account, limits, amount, date);
+                let day = date.max(account.day.date);
+                self.limits(account, book.limits_on(account.product, day), amount, day);
                 self.funds(account, amount);
             }
             Direction::Credit if account.ledger + amount > BALANCE_MAX => {
@@ -114,8 +114,8 @@ impl Failures {
         }
     }
 
-    fn limits(&mut self, account: &Account, limits: Limits, amount: i64, date: BusinessDate) {
-        let used = account.used.on(date.max(account.day.date));
+    fn limits(&mut self, account: &Account, limits: Limits, amount: i64, day: BusinessDate) {
+        let used = account.used.on(day);
         let over = |max: Option<i64>, used: i64| max.filter(|max| used + amount > *max);
         if let Some(max) = over(limits.transaction_max, 0) {
             self.add(Code::LimitExceeded, format!("one transaction may take at most {max}"));

@@ -173,6 +173,11 @@ pub async fn original(tx: &mut Tx, seq: u64) -> Result<Option<Original>, Fault> 
     let Some(Stored { posting: Some(p), .. }) = by_seq(tx, seq).await? else { return Ok(None) };
     let sql = "SELECT seq FROM reversal WHERE original = ? FOR UPDATE";
     let reversed = tx.query_one(sql, &[seq.cast_signed().into()]).await?.is_some();
+    // What a capture takes was counted when it was held.
+    let hold = match p.refers.filter(|_| p.kind == Kind::Capture) {
+        Some(hold) => super::days::hold(tx, hold).await?,
+        None => None,
+    };
     Ok(Some(Original {
         seq,
         kind: p.kind,
@@ -180,6 +185,7 @@ pub async fn original(tx: &mut Tx, seq: u64) -> Result<Option<Original>, Fault> 
         credit: p.credit.map(|l| l.account),
         bank: p.bank,
         amount: p.amount,
+        counted_on: hold.map_or(p.date, |h| h.counted_on),
         reversed,
     }))
 }
