@@ -127,6 +127,7 @@ pub fn posting(ledger: &Ledger, p: &Posted) -> wire::Posting {
         _ => None,
     };
     let reverses = posting.refers.filter(|_| posting.kind == Kind::Reversal);
+    let undone_at = p.undone_at.map_or(0, |at| millis(Timestamp::from_micros(at)));
     wire::Posting {
         id: PostingId::from_parts(millis(at), id(posting.seq)),
         kind: posting.kind.name().to_owned(),
@@ -136,7 +137,7 @@ pub fn posting(ledger: &Ledger, p: &Posted) -> wire::Posting {
         posted_at: at,
         entries,
         hold: hold.map(|seq| HoldId::from_parts(0, id(seq))),
-        reverses: reverses.map(|seq| PostingId::from_parts(0, id(seq))),
+        reverses: reverses.map(|seq| PostingId::from_parts(undone_at, id(seq))),
         memo: p.memo.clone(),
     }
 }

@@ -45,6 +45,8 @@ pub struct Posted {
     pub memo: Option<String>,
     /// Id of the interest payment.
     pub interest: Option<InterestId>,
+    /// When the posting that it undoes was made, microseconds UTC: a part of that one's id.
+    pub undone_at: Option<i64>,
 }
 
 /// What became of one command.
@@ -161,8 +163,14 @@ pub(crate) async fn known(ledger: &Ledger, tx: &mut Tx, state: &mut State, row: 
             periods: Vec::new(),
         }));
     }
-    let posted = show(state, posting, row.posted_at, row.memo, interest)?;
+    let mut posted = show(state, posting, row.posted_at, row.memo, interest)?;
+    posted.undone_at = undone_at(tx, &posted.posting).await?;
     Ok(Outcome::Posted(Box::new(posted), true))
+}
+
+async fn undone_at(tx: &mut Tx, posting: &Posting) -> Result<Option<i64>, Fault> {
+    let Some(original) = posting.refers.filter(|_| posting.kind == Kind::Reversal) else { return Ok(None) };
+    Ok(store::postings::by_seq(tx, original).await?.map(|row| row.posted_at))
 }
 
 fn show(
@@ -177,7 +185,7 @@ fn show(
     let currency = debit.or(credit).map(|a| a.currency);
     let currency = currency.ok_or_else(|| Fault::Damaged("a posting of no known account".into()))?;
     let id = |account: Option<&Account>| account.map(|a| a.id);
-    Ok(Posted { debit: id(debit), credit: id(credit), currency, at, memo, interest, posting })
+    Ok(Posted { debit: id(debit), credit: id(credit), currency, at, memo, interest, undone_at: None, posting })
 }
 
 /// Loads what a command decides by; some commands carry what was found.
@@ -285,7 +293,8 @@ async fn note(
         }
         _ => {}
     }
-    let posted = show(state, posting, tx.now().micros(), command.memo.clone(), id)?;
+    let mut posted = show(state, posting, tx.now().micros(), command.memo.clone(), id)?;
+    posted.undone_at = undone_at(tx, &posted.posting).await?;
     Ok(Outcome::Posted(Box::new(posted), false))
 }
 
