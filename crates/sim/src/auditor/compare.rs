@@ -1,0 +1,135 @@
+//! Reads accounts from the bank and compares them with the model: balances, every entry, every day, and the sum of all.
+
+use std::collections::BTreeMap;
+
+use jangbu_contracts::deposit::{Account, AccountEntry, DailyBalance};
+use jangbu_kernel::date::BusinessDate;
+use jangbu_kernel::id::AccountId;
+use jangbu_kernel::money::Currency;
+
+use super::Auditor;
+use crate::client::Client;
+use crate::model;
+
+/// Entries asked for at once.
+const ENTRIES_PER_PAGE: u32 = 500;
+
+impl Auditor {
+    /// Compares all accounts that may have changed since the last time. All must be at rest and judged.
+    ///
+    /// # Errors
+    /// All that differs.
+    pub async fn compare(&self, client: &Client) -> Result<(), Vec<String>> {
+        let mut touched: Vec<AccountId> = self.state().touched.drain().collect();
+        touched.sort_unstable();
+        let mut differences = Vec::new();
+        for id in touched {
+            if let Err(why) = self.account(client, id).await {
+                differences.push(format!("{id}: {why}"));
+            }
+        }
+        differences.extend(self.sums());
+        if differences.is_empty() { Ok(()) } else { Err(differences) }
+    }
+
+    /// The model's account, what is held of it, and how many of its entries were compared before.
+    fn ours(&self, id: AccountId) -> Option<(model::Account, i64, u64)> {
+        let mut state = self.state();
+        let now = self.clock.now();
+        state.model.lapse(now);
+        let seen = state.told.get(&id).map_or(0, |(_, seen)| *seen);
+        Some((state.model.accounts.get(&id)?.clone(), state.model.held(id), seen))
+    }
+
+    async fn account(&self, client: &Client, id: AccountId) -> Result<(), String> {
+        let (ours, held, seen) = self.ours(id).ok_or("not in the model")?;
+        let deposit = client.deposit(&ours.instance);
+        let shown = deposit.account(id).await.reply()?;
+        balances(&shown, &ours, held)?;
+        let mut after = seen;
+        loop {
+            let page = deposit.entries(id, after, ENTRIES_PER_PAGE).await.reply()?;
+            entries(&page.items, &ours, after)?;
+            after += page.items.len() as u64;
+            if page.next.is_none() {
+                break;
+            }
+            if page.items.is_empty() {
+                return Err(format!("an empty page of entries after {after} that is not the last"));
+            }
+        }
+        if after != ours.entries.len() as u64 {
+            return Err(format!("the bank has {after} entries, should be {}", ours.entries.len()));
+        }
+        // Days that ended before what was compared last can't have changed, but reading them is cheap.
+        let page = deposit.days(id, "").await.reply()?;
+        days(&page.items, &ours, self.today())?;
+        self.state().told.insert(id, (shown.ledger_balance, after));
+        Ok(())
+    }
+
+    /// Customers' balances as the bank told them against the bank's own sides of all postings.
+    fn sums(&self) -> Vec<String> {
+        let state = self.state();
+        let mut sums: BTreeMap<Currency, i128> = BTreeMap::new();
+        for (id, (balance, _)) in &state.told {
+            if let Some(account) = state.model.accounts.get(id) {
+                *sums.entry(account.currency).or_default() += i128::from(*balance);
+            }
+        }
+        for ((currency, _), sum) in &state.model.bank {
+            *sums.entry(*currency).or_default() += sum;
+        }
+        let off = |(currency, sum): (Currency, i128)| {
+            (sum != 0).then(|| format!("customers and bank differ by {sum} {currency}"))
+        };
+        sums.into_iter().filter_map(off).collect()
+    }
+}
+
+fn balances(shown: &Account, ours: &model::Account, held: i64) -> Result<(), String> {
+    let bank = (shown.ledger_balance, shown.held, shown.available_balance, shown.last_serial, shown.closed_on);
+    let model = (ours.ledger(), held, ours.ledger() - held, ours.entries.len() as u64, ours.closed_on);
+    if bank != model {
+        return Err(format!("balance, held, available, serial, closed are {bank:?}, should be {model:?}"));
+    }
+    let missing: Vec<&String> = ours.marks.iter().filter(|mark| !shown.marks.contains(mark)).collect();
+    if missing.is_empty() { Ok(()) } else { Err(format!("marks {missing:?} are not shown")) }
+}
+
+fn entries(page: &[AccountEntry], ours: &model::Account, after: u64) -> Result<(), String> {
+    for (serial, entry) in (after + 1..).zip(page) {
+        let expected = usize::try_from(serial - 1).ok().and_then(|at| ours.entries.get(at));
+        let bank = model::Entry {
+            posting: entry.posting,
+            kind: entry.kind.clone(),
+            side: entry.side,
+            amount: entry.amount,
+            balance_after: entry.balance_after,
+            date: entry.business_date,
+            memo: entry.memo.clone(),
+        };
+        if entry.serial != serial || Some(&bank) != expected {
+            return Err(format!("entry {} is {bank:?}, should be {serial} {expected:?}", entry.serial));
+        }
+    }
+    Ok(())
+}
+
+fn days(shown: &[DailyBalance], ours: &model::Account, today: BusinessDate) -> Result<(), String> {
+    let last = shown.last().map(|d| d.date);
+    let complete = last.is_some_and(|last| last >= today.add_days(-1)) || today < ours.opened_on;
+    if !complete {
+        return Err(format!("the last day told is {last:?}, today is {today}"));
+    }
+    for (at, day) in shown.iter().enumerate() {
+        let bank = (day.opening, day.debits, day.credits, day.closing, day.last_serial);
+        let model = ours.day(day.date);
+        let follows = at == 0 || shown[at - 1].date.add_days(1) == day.date;
+        if bank != model || !follows {
+            let why = "opening, debits, credits, closing, serial of";
+            return Err(format!("{why} {} are {bank:?}, should be {model:?}", day.date));
+        }
+    }
+    Ok(())
+}

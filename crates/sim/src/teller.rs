@@ -1,0 +1,105 @@
+//! One caller whose every request and answer the auditor hears of.
+
+use std::sync::Arc;
+
+use jangbu_contracts::deposit::{Batch, Command, InterestPayment, KeyedCommand, Outcome, Posting};
+use jangbu_contracts::problem::Problem;
+use jangbu_kernel::id::AccountId;
+
+use crate::auditor::{Auditor, Heard, Key};
+use crate::client::{Answer, Client, Said};
+use crate::model::rules::What;
+
+/// A caller. Cheap to clone.
+#[derive(Clone)]
+pub struct Teller {
+    /// The way to the bank, with the caller's credential.
+    pub client: Client,
+    /// Role, colon, subject.
+    pub name: String,
+    /// Who hears.
+    pub auditor: Arc<Auditor>,
+}
+
+fn heard<T>(answer: &Answer<T>, reply: impl Fn(&T) -> Heard) -> Heard {
+    match &answer.said {
+        Said::Reply(value) => reply(value),
+        Said::Problem(problem) => Heard::Problem(problem.clone()),
+        Said::Unknown(_) => Heard::Nothing,
+    }
+}
+
+impl Teller {
+    fn key(&self, instance: &str, key: &str) -> Key {
+        Key { instance: instance.to_owned(), caller: self.name.clone(), key: key.to_owned() }
+    }
+
+    /// Posts a command.
+    pub async fn post(&self, instance: &str, key: &str, command: &Command) -> Answer<Posting> {
+        let ticket = self.auditor.begin(self.key(instance, key), What::Post(command.clone()));
+        let answer = self.client.deposit(instance).post(key, command).await;
+        self.auditor.end(&ticket, heard(&answer, |p| Heard::Posting(p.clone())), Some(answer.replay));
+        answer
+    }
+
+    /// Claims interest.
+    pub async fn claim(&self, instance: &str, key: &str, account: AccountId) -> Answer<InterestPayment> {
+        let ticket = self.auditor.begin(self.key(instance, key), What::Claim(account));
+        let answer = self.client.deposit(instance).claim(account, key).await;
+        self.auditor.end(&ticket, heard(&answer, |p| Heard::Payment(p.clone())), Some(answer.replay));
+        answer
+    }
+
+    /// Posts many commands at once. The keys must differ.
+    ///
+    /// # Errors
+    /// There was no answer, or one for the whole batch.
+    pub async fn batch(&self, instance: &str, commands: &[(String, Command)]) -> Result<Vec<Outcome>, String> {
+        let begin = |(key, command): &(String, Command)| {
+            self.auditor.begin(self.key(instance, key), What::Post(command.clone()))
+        };
+        let tickets: Vec<_> = commands.iter().map(begin).collect();
+        let keyed = |(key, command): &(String, Command)| KeyedCommand {
+            key: key.clone(),
+            command: serde_json::to_value(command).expect("wire types are written as JSON"),
+        };
+        let batch = Batch { commands: commands.iter().map(keyed).collect() };
+        let answered = self.client.deposit(instance).batch(&batch).await.reply();
+        let outcomes = answered.as_ref().map(|o| o.outcomes.as_slice()).unwrap_or_default();
+        for (i, ticket) in tickets.iter().enumerate() {
+            let heard = match outcomes.get(i) {
+                Some(Outcome { key, posting: Some(posting), .. }) if *key == commands[i].0 => {
+                    Heard::Posting(posting.clone())
+                }
+                Some(outcome) if outcome.key == commands[i].0 => Heard::Problem(Box::new(problem(outcome))),
+                _ => Heard::Nothing,
+            };
+            self.auditor.end(ticket, heard, None);
+        }
+        answered.map(|o| o.outcomes)
+    }
+
+    /// Asks what became of a key; `None` when the bank has never seen it.
+    ///
+    /// # Errors
+    /// The bank didn't say.
+    pub async fn ask(&self, instance: &str, key: &str) -> Result<Option<Result<Posting, Box<Problem>>>, String> {
+        let answer = self.client.deposit(instance).by_key(key).await;
+        let (told, heard) = match answer.said {
+            Said::Reply(posting) => (Some(Ok(posting.clone())), Some(Heard::Posting(posting))),
+            Said::Problem(problem) if problem.code == "NOT_FOUND" => (None, None),
+            Said::Problem(problem) => (Some(Err(problem.clone())), Some(Heard::Problem(problem))),
+            Said::Unknown(why) => return Err(why),
+        };
+        self.auditor.asked(&self.key(instance, key), heard);
+        Ok(told)
+    }
+}
+
+/// A refusal within a batch, as the problem that it would have been alone. Only its first code is told.
+fn problem(outcome: &Outcome) -> Problem {
+    let code = outcome.code.clone().unwrap_or_default();
+    let detail = outcome.detail.clone().unwrap_or_default();
+    let page = format!("/docs/codes/{code}");
+    Problem { page, title: String::new(), status: outcome.status, code, detail, failures: Vec::new() }
+}
