@@ -6,4 +6,5 @@ pub mod client;
 pub mod histogram;
 pub mod load;
 pub mod model;
+pub mod story;
 pub mod teller;

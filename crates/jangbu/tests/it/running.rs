@@ -1,0 +1,108 @@
+//! A bank that runs as a process of its own.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use jangbu_kernel::time::Timestamp;
+use jangbu_platform::auth::{Keyring, Role};
+use jangbu_platform::clock::{Clock as _, RealClock};
+use jangbu_sim::client::Client;
+
+/// How long a bank may take to open or to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running `jangbu up`. Dropped, it is killed.
+pub struct Running {
+    child: Child,
+    dir: PathBuf,
+    keys: Keyring,
+    base: String,
+}
+
+/// `jangbu up` on a directory, with arguments after it, not started yet. What it logs lands beside the directory.
+pub fn up(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_jangbu"));
+    command.args(["up", "--port", "0", "--data"]).arg(dir).args(args);
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let log = File::options().create(true).append(true).open(dir.with_extension("log"));
+    command.stderr(log.expect("a log can be written beside the directory"));
+    command
+}
+
+impl Running {
+    /// Starts a bank and waits until it answers.
+    pub fn start(command: &mut Command, dir: &Path) -> Result<Running, String> {
+        let mut child = command.spawn().map_err(|e| format!("could not start: {e}"))?;
+        let out = BufReader::new(child.stdout.take().ok_or("a bank without output")?);
+        let mut lines = out.lines();
+        let address = lines.by_ref().find_map(|line| {
+            let line = line.ok()?;
+            let rest = line.split_once("http://")?.1;
+            Some(rest.split('/').next().unwrap_or(rest).to_owned())
+        });
+        let Some(address) = address else {
+            let ended = child.wait().map_err(|e| e.to_string())?;
+            return Err(format!("it did not open ({ended}): {}", log_of(dir)));
+        };
+        // The rest is read so that the bank never waits for its reader.
+        std::thread::spawn(move || lines.for_each(drop));
+        let base = format!("http://{address}");
+        let keys = Keyring::load_or_create(&dir.join("keys"), RealClock.now()).map_err(|e| e.to_string())?;
+        let mut running = Running { child, dir: dir.to_owned(), keys, base };
+        running.wait_until_ready(&address)?;
+        Ok(running)
+    }
+
+    fn wait_until_ready(&mut self, address: &str) -> Result<(), String> {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            if let Ok(Some(ended)) = self.child.try_wait() {
+                return Err(format!("it ended ({ended}): {}", log_of(&self.dir)));
+            }
+            let mut answer = String::new();
+            let asked = TcpStream::connect(address).and_then(|mut stream| {
+                stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+                stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: bank\r\nconnection: close\r\n\r\n")?;
+                stream.read_to_string(&mut answer)
+            });
+            if asked.is_ok() && answer.starts_with("HTTP/1.1 200") {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Err(format!("it was not ready in time: {}", log_of(&self.dir)))
+    }
+
+    /// A way to it for a caller.
+    pub fn client(&self, role: Role, subject: &str) -> Result<Client, String> {
+        let hour = Duration::from_secs(3_600);
+        let token = self.keys.issue(role, subject, RealClock.now(), hour).map_err(|e| e.to_string())?;
+        Client::there(&self.base, &token)
+    }
+
+    /// Ends it at once, as a power failure would.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill(); // it may have ended by itself
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// What a bank logged.
+pub fn log_of(dir: &Path) -> String {
+    std::fs::read_to_string(dir.with_extension("log")).unwrap_or_default()
+}
+
+/// Arguments for a clock that is moved by hand.
+pub fn manual(now: Timestamp) -> [String; 4] {
+    ["--clock".to_owned(), "manual".to_owned(), "--at".to_owned(), now.to_string()]
+}
