@@ -1,5 +1,7 @@
 //! Calls and events of the deposit service.
 
+use std::collections::BTreeMap;
+
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::{AccountId, CustomerId, HoldId, InterestId, PostingId};
 use jangbu_kernel::money::{Amount, Currency};
@@ -318,6 +320,49 @@ pub struct InterestPayment {
     pub net: i64,
     /// The posting that credited it.
     pub posting: PostingId,
+}
+
+/// Sums over all postings of an instance, made from the stored postings alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Accounts opened.
+    pub accounts: u64,
+    /// Decisions recorded, accepted or refused: a number that only grows.
+    pub recorded: u64,
+    /// How many of them the sums hold; they follow a second or so behind.
+    pub summed: u64,
+    /// Postings among those.
+    pub postings: u64,
+    /// Refusals among those.
+    pub refused: u64,
+    /// The bank's day.
+    pub business_date: BusinessDate,
+    /// By currency, of those in which something was posted.
+    pub currencies: Vec<CurrencyTotals>,
+}
+
+/// Sums of one currency, in minor units.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CurrencyTotals {
+    /// The currency.
+    pub currency: Currency,
+    /// What all customers' accounts hold: the sum of their entries, credits less debits.
+    pub customers_total: i64,
+    /// The bank's own accounts: the sum of their entries, credits less debits.
+    pub bank: BTreeMap<String, i64>,
+    /// Whether customers and bank together are zero, every balance goes on from the one before, and serials have no
+    /// gaps.
+    pub balanced: bool,
+    /// Customers and bank together; zero in books that balance.
+    pub difference: i64,
+    /// Entries that do not go on from the account's entry before; none in books that balance.
+    pub broken_entries: u64,
+    /// Interest credited today, after tax.
+    pub interest_paid_today: i64,
+    /// Tax withheld from it.
+    pub interest_tax_today: i64,
+    /// Payments of interest today.
+    pub interest_payments_today: i64,
 }
 
 /// Event: a posting was made.

@@ -22,12 +22,15 @@ use crate::domain::command::{Action, Command};
 use crate::flows::post::{Outcome, known};
 use crate::flows::products::add_version;
 use crate::flows::standing;
+use crate::flows::totals::Prover;
 use crate::ledger::Ledger;
 use crate::store;
 use crate::terms_text::{TermsText, said};
 
-const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "ledger", sql: include_str!("../migrations/0001_ledger.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "ledger", sql: include_str!("../migrations/0001_ledger.sql") },
+    Migration { version: 2, name: "totals", sql: include_str!("../migrations/0002_totals.sql") },
+];
 
 /// The won instance.
 pub const KRW: ServiceSpec = ServiceSpec {
@@ -61,14 +64,21 @@ pub async fn open(spec: &ServiceSpec, tag: u16, world: World, seed: &str) -> Res
     };
     let desk = Desk::new(&world.db, std::slice::from_ref(&consumer), Vec::new());
     let watch = watch::job(spec.name, &world, std::slice::from_ref(&consumer));
-    let api = Api { ledger: Arc::clone(&ledger), combiner: combiner.clone(), desk, ask: world.ask.clone() };
+    let prover = Arc::new(Prover::new(world.db.clone()));
+    let api = Api {
+        ledger: Arc::clone(&ledger),
+        combiner: combiner.clone(),
+        prover: Arc::clone(&prover),
+        desk,
+        ask: world.ask.clone(),
+    };
     Ok(Service {
         name: spec.name.to_owned(),
         db: world.db.clone(),
         router: router(api),
         consumers: vec![consumer],
         outgoing: vec![Arc::new(Postings(Arc::clone(&ledger)))],
-        jobs: vec![fold_job(Arc::clone(&ledger)), hold_job(world.db, ledger, combiner), watch],
+        jobs: vec![fold_job(Arc::clone(&ledger)), hold_job(world.db, ledger, combiner), totals_job(prover), watch],
     })
 }
 
@@ -94,6 +104,14 @@ fn fold_job(ledger: Arc<Ledger>) -> Job {
         async move { ledger.fold().await.map(|_| ()) }.boxed()
     };
     Job { name: "deposit.fold", every_ms: 1_000, run: Box::new(run), due: None }
+}
+
+fn totals_job(prover: Arc<Prover>) -> Job {
+    let run = move |_: Timestamp| -> BoxFuture<'static, Result<(), Fault>> {
+        let prover = Arc::clone(&prover);
+        async move { prover.look().await }.boxed()
+    };
+    Job { name: "deposit.totals", every_ms: 1_000, run: Box::new(run), due: None }
 }
 
 /// Releases holds whose time has passed, each under a key of its own, so that a repeat does nothing.

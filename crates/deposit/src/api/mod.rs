@@ -15,6 +15,7 @@ use jangbu_platform::http::{BATCH_BYTES_MAX, BODY_BYTES_MAX};
 use jangbu_platform::operators::Desk;
 
 use crate::combiner::Combiner;
+use crate::flows::totals::Prover;
 use crate::ledger::Ledger;
 
 /// What the handlers share.
@@ -24,6 +25,8 @@ pub struct Api {
     pub ledger: Arc<Ledger>,
     /// The way in for commands.
     pub combiner: Combiner,
+    /// The sums that prove the books.
+    pub prover: Arc<Prover>,
     /// The calls for operators.
     pub desk: Desk,
     /// The way to the other services.
@@ -51,6 +54,7 @@ pub fn router(api: Api) -> Router {
         .route("/interest-simulations", post(simulation::simulate))
         .route("/postings", post(postings::post).get(postings::by_key))
         .route("/postings/{id}", get(postings::get))
+        .route("/totals", get(postings::totals))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(api);
     Router::new().nest(&format!("/{instance}/v1"), batch.merge(calls).merge(desk))

@@ -234,6 +234,16 @@ pub async fn interest(State(api): State<Api>, known: Known, Path(id): Path<Strin
     json(200, &preview, false)
 }
 
+/// `GET …/totals`: what all accounts hold, and the proof that the books balance.
+pub async fn totals(State(api): State<Api>, known: Known) -> Answer {
+    known.staff()?;
+    let mut tx = api.ledger.db.read("deposit.totals").await?;
+    let (accounts, recorded) = (store::accounts::last_no(&mut tx).await?, store::postings::last_seq(&mut tx).await?);
+    drop(tx);
+    let today = convert::today(&api.ledger, known.now);
+    json(200, &convert::totals(&api.prover.totals(), accounts, recorded, today), false)
+}
+
 /// Body of a claim: nothing.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

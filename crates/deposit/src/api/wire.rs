@@ -5,6 +5,7 @@ use jangbu_contracts::deposit as wire;
 use jangbu_contracts::problem::Problem;
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::{HoldId, PostingId};
+use jangbu_kernel::money::Currency;
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::db::Key;
 use jangbu_platform::http::Refused;
@@ -13,6 +14,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::domain::book::{Account, Marks, Owner};
 use crate::domain::command::{self, Action, Command, Kind, Original};
 use crate::domain::decide::Refusal;
+use crate::domain::totals::{Sums, Totals};
 use crate::flows::post::{Outcome, Posted};
 use crate::ledger::{Ledger, millis};
 
@@ -213,6 +215,34 @@ pub fn account(a: &Account, owner: Owner, number: String, product: String) -> wi
         opened_on: a.opened_on,
         closed_on: a.closed_on,
         interest_paid_through: a.paid_through,
+    }
+}
+
+/// Sums over all postings, as shown. A sum beyond the wire's integers is shown as the greatest.
+pub fn totals(totals: &Totals, accounts: u64, recorded: u64, today: BusinessDate) -> wire::Totals {
+    let wide = |sum: i128| i64::try_from(sum).unwrap_or(if sum < 0 { i64::MIN } else { i64::MAX });
+    let currency = |(currency, sums): (&Currency, &Sums)| {
+        let paid = sums.paid.on(today);
+        wire::CurrencyTotals {
+            currency: *currency,
+            customers_total: wide(sums.entries),
+            bank: sums.bank.iter().map(|(account, sum)| ((*account).to_owned(), wide(*sum))).collect(),
+            balanced: sums.balanced(),
+            difference: wide(sums.difference()),
+            broken_entries: sums.broken,
+            interest_paid_today: paid.net,
+            interest_tax_today: paid.tax,
+            interest_payments_today: paid.payments,
+        }
+    };
+    wire::Totals {
+        accounts,
+        recorded: recorded.max(totals.through),
+        summed: totals.through,
+        postings: totals.postings,
+        refused: totals.refused,
+        business_date: today,
+        currencies: totals.currencies.iter().map(currency).collect(),
     }
 }
 

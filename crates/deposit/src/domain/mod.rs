@@ -10,3 +10,4 @@ pub mod interest;
 pub mod savings;
 pub mod tax;
 pub mod terms;
+pub mod totals;

@@ -5,3 +5,4 @@ pub mod bulk;
 pub mod post;
 pub mod products;
 pub mod standing;
+pub mod totals;

@@ -5,3 +5,4 @@ pub mod days;
 pub mod outbox;
 pub mod postings;
 pub mod products;
+pub mod totals;
