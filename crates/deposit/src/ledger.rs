@@ -171,6 +171,24 @@ impl Ledger {
         *state = State::default();
     }
 
+    /// Commits a unit of work that changed the state, and lets go of the state before it waits for the flush: whoever
+    /// comes next has the writer's turn already and waits for the state, and the flush waits for him.
+    ///
+    /// # Errors
+    /// Nothing of it stands, and the state is read again before it is used.
+    pub async fn commit(mut tx: Tx, mut state: MutexGuard<'_, State>) -> Result<(), Fault> {
+        let flush = match tx.finish().await {
+            Ok(flush) => flush.shared(),
+            Err(fault) => {
+                Self::forget(&mut state);
+                return Err(fault);
+            }
+        };
+        state.flush = Some(flush.clone());
+        drop(state);
+        flush.await
+    }
+
     /// Notes that postings up to `seq` are durable.
     pub fn flushed(&self, seq: u64) {
         self.flushed.fetch_max(seq, Ordering::SeqCst);

@@ -85,13 +85,12 @@ pub async fn open(
     }
     let answer = answer(&opened);
     tx.remember(key, hash, &answer).await?;
-    let done = tx.commit().await;
-    if let (Ok(()), Ok((account, _))) = (&done, opened) {
+    if let Ok((account, _)) = opened {
         state.last_no = account.no;
         state.book.owners.extend(owner.map(|owner| (account.customer, owner)));
         state.book.accounts.insert(account);
     }
-    done.map(|()| Kept::New(answer))
+    Ledger::commit(tx, state).await.map(|()| Kept::New(answer))
 }
 
 pub(super) fn decide_opening(
@@ -178,9 +177,8 @@ pub async fn set_mark(
     account.marks = account.marks.with(mark, on);
     store::accounts::update_standing(&mut tx, &account).await?;
     audit::note(&mut tx, deed).await?;
-    tx.commit().await?;
     state.book.accounts.insert(account);
-    Ok(Some(()))
+    Ledger::commit(tx, state).await.map(Some)
 }
 
 /// Closes an empty account; the refusal when it is not; `None` when there is no such account.
@@ -201,7 +199,6 @@ pub async fn close(ledger: &Ledger, id: AccountId, date: BusinessDate) -> Result
     }
     account.closed_on = Some(date);
     store::accounts::update_standing(&mut tx, &account).await?;
-    tx.commit().await?;
     state.book.accounts.insert(account);
-    Ok(Some(Ok(())))
+    Ledger::commit(tx, state).await.map(|()| Some(Ok(())))
 }

@@ -44,12 +44,8 @@ pub async fn load_accounts(
         state.last_no = account.no;
         opened.push(account);
     }
-    if let Err(fault) = tx.commit().await {
-        Ledger::forget(&mut state);
-        return Err(fault);
-    }
     let ids = opened.iter().map(|account| account.id).collect();
     state.book.owners.extend(owner.map(|owner| (customer, owner)));
     opened.into_iter().for_each(|account| state.book.accounts.insert(account));
-    Ok(Ok(ids))
+    Ledger::commit(tx, state).await.map(|()| Ok(ids))
 }

@@ -42,7 +42,6 @@ pub async fn add_version(
     let result = format!("terms from {} on", terms.from);
     let deed = Deed { who, what: "product.version", subject: &text.code, reason: "", result: &result };
     audit::note(&mut tx, &deed).await?;
-    tx.commit().await?;
     Ledger::forget(&mut state); // read again with the new terms
-    Ok(Ok(()))
+    Ledger::commit(tx, state).await.map(Ok)
 }

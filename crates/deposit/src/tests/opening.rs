@@ -73,3 +73,27 @@ async fn owners_and_products_that_are_barred() {
     let body = json!({"customer": person, "product": "demand", "currency": "USD"});
     assert_eq!(world.post(&world.service, "/accounts", "usd", &body).await.code(), "CURRENCY_MISMATCH");
 }
+
+#[tokio::test]
+async fn many_open_mark_and_pay_at_once() {
+    let world = World::krw().await;
+    let customer = world.customer(Kind::Person, &[]);
+    let body = json!({"customer": customer, "product": "demand"});
+    let first = world.post(&world.service, "/accounts", "k", &body).await;
+    let id = first.json()["id"].as_str().unwrap().to_owned();
+    let credit = json!({"kind": "credit", "account": id, "amount": 5, "source": "cash"});
+    let (mark, stop) = (format!("/accounts/{id}/marks/attached"), json!({"on": true, "reason": "a court"}));
+    // Whoever commits must not keep what the next one needs: they would wait for each other for ever.
+    let all = futures_util::future::join_all((0..30).map(|n| {
+        let (world, body, credit, mark, stop) = (&world, &body, &credit, &mark, &stop);
+        async move {
+            match n % 3 {
+                0 => world.post(&world.service, "/accounts", &format!("o{n}"), body).await.status,
+                1 => world.post(&world.service, "/postings", &format!("p{n}"), credit).await.status,
+                _ => world.put(mark, stop).await.status,
+            }
+        }
+    }));
+    let answered = tokio::time::timeout(std::time::Duration::from_secs(10), all).await.expect("nobody waits for ever");
+    assert!(answered.iter().all(|status| (200..202).contains(status)), "{answered:?}");
+}
