@@ -69,6 +69,8 @@ pub struct LoadReport {
     pub committed: u64,
     /// Commands that were refused.
     pub refused: u64,
+    /// Commands that were posted, also before anything was measured.
+    pub posted_in_all: u64,
     /// Commands posted per second.
     pub per_second: u64,
     /// Requests answered.
@@ -85,6 +87,7 @@ pub struct LoadReport {
 
 #[derive(Default)]
 struct Counted {
+    posted_in_all: u64,
     committed: u64,
     refused: u64,
     latency: Histogram,
@@ -126,6 +129,38 @@ pub async fn prepare(client: &Client, instance: &str, accounts: usize, keys: &Ke
     Ok(ids)
 }
 
+/// Proves the books after a load by what the bank shows: no money was made or lost, and there are as many entries as
+/// commands were said to be posted. What is wrong, when something is.
+///
+/// # Errors
+/// The bank doesn't show it.
+pub async fn prove(
+    client: &Client,
+    instance: &str,
+    accounts: &[AccountId],
+    posted: u64,
+) -> Result<Option<String>, String> {
+    let (mut balances, mut entries) = (0i128, 0u64);
+    let mut coming = accounts.iter().copied();
+    let mut under_way = JoinSet::new();
+    loop {
+        while under_way.len() < OPENINGS_UNDER_WAY_MAX
+            && let Some(id) = coming.next()
+        {
+            let (client, instance) = (client.clone(), instance.to_owned());
+            under_way.spawn(async move { client.deposit(&instance).account(id).await.reply() });
+        }
+        let Some(shown) = under_way.join_next().await else { break };
+        let shown = shown.map_err(|e| e.to_string())??;
+        balances += i128::from(shown.ledger_balance);
+        entries += shown.last_serial;
+    }
+    let count = accounts.len() as u64;
+    let (money, legs) = (i128::from(FIRST_MONEY) * i128::from(count), count + 2 * posted);
+    let why = format!("customers have {balances}, should have {money}; {entries} entries, should be {legs}");
+    Ok((balances != money || entries != legs).then_some(why))
+}
+
 /// The instance hears of a customer by event: until it has, opening is refused, and a refusal is for ever under its key.
 async fn first_account(
     client: &Client,
@@ -165,6 +200,7 @@ pub async fn run(plan: &LoadPlan) -> io::Result<LoadReport> {
     let mut all = Counted::default();
     while let Some(counted) = callers.join_next().await {
         let counted = counted.map_err(io::Error::other)??;
+        all.posted_in_all += counted.posted_in_all;
         all.committed += counted.committed;
         all.refused += counted.refused;
         all.latency.merge(&counted.latency);
@@ -175,6 +211,7 @@ pub async fn run(plan: &LoadPlan) -> io::Result<LoadReport> {
         elapsed,
         committed: all.committed,
         refused: all.refused,
+        posted_in_all: all.posted_in_all,
         per_second: u64::try_from(u128::from(all.committed) * 1_000_000 / micros).unwrap_or(u64::MAX),
         requests: all.latency.count(),
         mean_us: all.latency.mean(),
@@ -204,10 +241,7 @@ impl Caller {
             }
             self.stream.write_all(&self.out).await?;
             let (status, body_at) = read_answer(&mut self.stream, &mut answer).await?;
-            if sent < begin {
-                continue;
-            }
-            counted.latency.add(u64::try_from((ticks() - sent).as_micros()).unwrap_or(u64::MAX));
+            let took = ticks() - sent;
             let posted = match (self.plan.batch, status) {
                 (1, 201) => 1,
                 (1, 422) => 0,
@@ -217,6 +251,11 @@ impl Caller {
                     return Err(io::Error::other(format!("the bank answered {status}: {text}")));
                 }
             };
+            counted.posted_in_all += posted;
+            if sent < begin {
+                continue;
+            }
+            counted.latency.add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
             counted.committed += posted;
             counted.refused += (self.plan.batch as u64).saturating_sub(posted);
         }

@@ -1,6 +1,7 @@
 //! `jangbu bench`: measurements that anyone can repeat. Each makes its own data, proves the books before it reports,
 //! and cleans up.
 
+mod http;
 mod measure;
 mod posting;
 
@@ -15,7 +16,7 @@ pub use measure::{Latencies, Took};
 /// What it is told.
 #[derive(clap::Args, Clone)]
 pub struct Args {
-    /// posting, posting-one-per-tx.
+    /// posting, posting-one-per-tx, posting-http.
     name: String,
     /// Engine of the database.
     #[arg(long, default_value = "embedded", value_parser = ["embedded", "mysql"])]
@@ -89,7 +90,11 @@ pub fn run(args: Args) -> Ended {
     let report = match args.name.as_str() {
         "posting" => crate::runtime()?.block_on(posting::run(&args, posting::Way::Combined)),
         "posting-one-per-tx" => crate::runtime()?.block_on(posting::run(&args, posting::Way::OnePerTx)),
-        other => Err(Failure::Use(format!("there is no benchmark {other:?}: posting, posting-one-per-tx"))),
+        "posting-http" => crate::runtime()?.block_on(http::run(&args)),
+        other => {
+            let known = "posting, posting-one-per-tx, posting-http";
+            Err(Failure::Use(format!("there is no benchmark {other:?}: {known}")))
+        }
     }?;
     if args.json {
         println!("{}", serde_json::to_string(&report).map_err(|e| Failure::World(e.to_string()))?);
