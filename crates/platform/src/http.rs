@@ -285,8 +285,38 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     type Rejection = Refused;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
         let query = axum::extract::Query::<T>::from_request_parts(parts, state).await;
-        let query = query.map_err(|e: QueryRejection| Refused::new(Code::InvalidField, e.body_text()))?;
-        Ok(Params(query.0))
+        query.map(|query| Params(query.0)).map_err(|e: QueryRejection| wrong_query(&e.body_text()))
+    }
+}
+
+/// What is wrong with a query, with the parameter where the reader tells it.
+fn wrong_query(text: &str) -> Refused {
+    let said = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(text);
+    let quoted = || said.split('`').nth(1).unwrap_or_default();
+    if said.starts_with("missing field") {
+        return Refused::field(Code::MissingField, quoted(), said);
+    }
+    if said.starts_with("unknown field") {
+        return Refused::field(Code::UnknownField, quoted(), said);
+    }
+    match said.split_once(": ") {
+        Some((field, why)) if field.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') => {
+            let code = if why.starts_with("id:") { Code::InvalidId } else { Code::InvalidField };
+            Refused::field(code, field, why)
+        }
+        _ => Refused::new(Code::InvalidField, said),
+    }
+}
+
+/// What stands in the path: something that can't be read is not there.
+#[derive(Clone, Debug)]
+pub struct InPath<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InPath<T> {
+    type Rejection = Refused;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
+        let path = axum::extract::Path::<T>::from_request_parts(parts, state).await;
+        path.map(|path| InPath(path.0)).map_err(|_| Refused::not_found())
     }
 }
 

@@ -16,21 +16,32 @@
 //!    holds nothing of the bank.
 //!
 //! What all calls share is added here, not by handlers: the bearer token, problems, "busy" with its `Retry-After`, and
-//! the header that tells a replay.
+//! the header that tells a replay. And what is not documented is not taken: unknown parameters of a query are refused.
 
 mod conform;
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Bytes;
-use axum::http::header;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{Method, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use jangbu_contracts::codes::Code;
 use jangbu_contracts::problem::Problem;
 use serde_json::{Value, json};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 pub use utoipa_axum::router::OpenApiRouter as Calls;
 
+use crate::http::Refused;
+
 pub use conform::Document;
 
+/// Characters of an unknown parameter's name that are told back at most.
+const NAME_CHARS_MAX: usize = 64;
 /// Methods that an item of a path may have.
 const METHODS: [&str; 5] = ["get", "put", "post", "delete", "patch"];
 
@@ -66,9 +77,44 @@ pub fn open(about: &About<'_>, calls: Calls) -> Router {
     let root = format!("/{}/v1", about.service);
     let (router, document) = Calls::default().nest(&root, calls).split_for_parts();
     let document = serde_json::to_value(&document).expect("a document is plain data");
-    let text = Bytes::from(complete(document, about).to_string());
+    let document = complete(document, about);
+    let queries = Arc::new(queries(&document));
+    let text = Bytes::from(document.to_string());
     let show = move || async move { ([(header::CONTENT_TYPE, "application/json")], text) };
-    router.route(&format!("{root}/openapi.json"), get(show))
+    router
+        .route(&format!("{root}/openapi.json"), get(show))
+        .layer(middleware::from_fn_with_state(queries, only_known_queries))
+}
+
+/// Parameters of the query by method and path, as documented.
+type Queries = HashMap<(Method, String), Vec<String>>;
+
+fn queries(document: &Value) -> Queries {
+    let paths = document["paths"].as_object().into_iter().flatten();
+    let operations = paths.flat_map(|(path, item)| METHODS.iter().map(move |method| (path, *method, &item[*method])));
+    let names = |operation: &Value| {
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        parameters.filter(|p| p["in"] == "query").filter_map(|p| p["name"].as_str().map(str::to_owned)).collect()
+    };
+    let method = |name: &str| Method::from_bytes(name.to_uppercase().as_bytes()).unwrap_or(Method::GET);
+    operations.map(|(path, name, operation)| ((method(name), path.clone()), names(operation))).collect()
+}
+
+/// Refuses parameters of the query that the call doesn't have; handlers without any would not see them.
+async fn only_known_queries(State(queries): State<Arc<Queries>>, request: Request, next: Next) -> Response {
+    if let Some(query) = request.uri().query().filter(|query| !query.is_empty()) {
+        let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+        let known = queries.get(&(method.clone(), path.to_owned())).map_or(&[][..], Vec::as_slice);
+        for name in query.split('&').map(|pair| pair.split('=').next().unwrap_or("")) {
+            if !known.iter().any(|known| known == name) {
+                let name: String = name.chars().take(NAME_CHARS_MAX).collect();
+                let why = "is no parameter of this call; its document names those it has";
+                return Refused::field(Code::UnknownField, name, why).into_response();
+            }
+        }
+    }
+    next.run(request).await
 }
 
 /// Adds what all calls share.

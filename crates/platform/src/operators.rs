@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 use jangbu_contracts::codes::Code;
@@ -30,7 +30,7 @@ use crate::audit;
 use crate::consumer::letters::{self, DeadLetter, LetterState};
 use crate::consumer::{Consumer, Reject};
 use crate::db::{Db, Fault, Tx};
-use crate::http::{Known, Params, Refused, Strict, json, path_id, read_json};
+use crate::http::{InPath, Known, Params, Refused, Strict, json, path_id, read_json};
 use crate::openapi::Calls;
 use crate::paging;
 
@@ -156,7 +156,7 @@ async fn list_letters(State(desk): State<Desk>, known: Known, Params(query): Par
     params(("id" = DeadLetterId, Path)),
     responses((status = 200, body = wire::DeadLetter)),
 )]
-async fn letter(State(desk): State<Desk>, known: Known, Path(id): Path<String>) -> Answer {
+async fn letter(State(desk): State<Desk>, known: Known, InPath(id): InPath<String>) -> Answer {
     known.staff()?;
     json(200, &shown(desk.letter(path_id(&id)?).await?), false)
 }
@@ -176,7 +176,7 @@ fn parked(letter: &DeadLetter) -> Result<(), Refused> {
     request_body = Option<wire::Redrive>,
     responses((status = 200, body = wire::Redriven)),
 )]
-async fn redrive(State(desk): State<Desk>, known: Known, Path(id): Path<String>, body: Bytes) -> Answer {
+async fn redrive(State(desk): State<Desk>, known: Known, InPath(id): InPath<String>, body: Bytes) -> Answer {
     known.operator()?;
     let body: wire::Redrive = if body.is_empty() { wire::Redrive::default() } else { read_json(&body)? };
     if !body.reason.is_empty() {
@@ -207,7 +207,7 @@ async fn redrive(State(desk): State<Desk>, known: Known, Path(id): Path<String>,
 async fn drop_letter(
     State(desk): State<Desk>,
     known: Known,
-    Path(id): Path<String>,
+    InPath(id): InPath<String>,
     Strict(body): Strict<wire::Drop>,
 ) -> Answer {
     known.operator()?;
@@ -281,7 +281,7 @@ async fn list_approvals(State(desk): State<Desk>, known: Known, Params(query): P
     params(("id" = ApprovalId, Path)),
     responses((status = 200, body = Approval)),
 )]
-async fn approval(State(desk): State<Desk>, known: Known, Path(id): Path<String>) -> Answer {
+async fn approval(State(desk): State<Desk>, known: Known, InPath(id): InPath<String>) -> Answer {
     known.operator()?;
     let id: ApprovalId = path_id(&id)?;
     let mut tx = desk.db.read("approval.show").await?;
@@ -298,7 +298,7 @@ async fn approval(State(desk): State<Desk>, known: Known, Path(id): Path<String>
 async fn decide(
     State(desk): State<Desk>,
     known: Known,
-    Path(id): Path<String>,
+    InPath(id): InPath<String>,
     Strict(body): Strict<wire::Decide>,
 ) -> Answer {
     known.operator()?;
