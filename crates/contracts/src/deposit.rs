@@ -10,10 +10,13 @@ use jangbu_kernel::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::problem::Failure;
+
 pub use crate::page::Page;
 
 /// `POST …/accounts`
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"customer": "cus_01JGFJJZ00000000000000000A", "product": "toss-demand"}))]
 #[serde(deny_unknown_fields)]
 pub struct OpenAccount {
     /// Owner.
@@ -58,8 +61,9 @@ pub struct Account {
     pub interest_paid_through: BusinessDate,
 }
 
-/// One command. Amounts in minor units.
+/// One command. Amounts in minor units. The bank's own accounts are `cash`, `nostro`, `fees` and `exchange`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"kind": "credit", "account": "acc_01JGFJJZ00000000000000000A", "amount": 50000, "source": "cash"}))]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Command {
     /// Money in from the bank's account `source`.
@@ -136,9 +140,11 @@ pub enum Command {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct KeyedCommand {
     /// Idempotency key.
+    #[schema(min_length = 1, max_length = 64, example = "payroll-2026-01-00001")]
     pub key: String,
     /// The command.
     #[serde(flatten)]
+    #[schema(value_type = Command)]
     pub command: serde_json::Value,
 }
 
@@ -147,6 +153,7 @@ pub struct KeyedCommand {
 #[serde(deny_unknown_fields)]
 pub struct Batch {
     /// Up to 8190, each accepted or refused alone.
+    #[schema(max_items = 8190)]
     pub commands: Vec<KeyedCommand>,
 }
 
@@ -166,7 +173,23 @@ pub struct Outcome {
     /// The refusal for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// All that is wrong, where it is more than one thing or about a field.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<Failure>,
 }
+
+/// Answer to a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Outcomes {
+    /// In the order of the commands.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// A body that says nothing: `{}`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({}))]
+pub struct Nothing {}
 
 /// Debit or credit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -323,7 +346,7 @@ pub struct InterestPayment {
 }
 
 /// Sums over all postings of an instance, made from the stored postings alone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Totals {
     /// Accounts opened.
     pub accounts: u64,
@@ -342,7 +365,7 @@ pub struct Totals {
 }
 
 /// Sums of one currency, in minor units.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CurrencyTotals {
     /// The currency.
     pub currency: Currency,

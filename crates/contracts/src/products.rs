@@ -7,6 +7,8 @@ use jangbu_kernel::rate::Rate;
 use jangbu_kernel::round::Rounding;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 
 use crate::deposit::InterestPeriod;
 
@@ -97,6 +99,11 @@ pub struct Limits {
 
 /// One version of a product's terms, holding from a day on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "code": "my-demand", "name": "My demand account", "kind": "demand", "currency": "KRW", "from": "2026-01-01",
+    "day_count": "ACT/365F", "tiers": [{"up_to": 100000000, "rate": "0.02"}, {"up_to": null, "rate": "0.001"}],
+    "rounding": "down", "pay": "claim", "limits": {"day": 50000000}, "corporations": false,
+}))]
 #[serde(deny_unknown_fields)]
 pub struct Terms {
     /// Product code.
@@ -140,6 +147,16 @@ pub struct Terms {
     pub corporations: bool,
 }
 
+/// A product as shown: the terms that hold today (the first ones, when none hold yet), and all versions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Product {
+    /// The terms that hold.
+    #[serde(flatten)]
+    pub terms: Terms,
+    /// All versions, by first day.
+    pub versions: Vec<Terms>,
+}
+
 /// Money in or out on a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -150,18 +167,32 @@ pub struct Movement {
     pub amount: i64,
 }
 
+/// One version of terms or several; what may be left out is not required, so it is no reference to `Terms`.
+fn terms_schema() -> RefOr<Schema> {
+    let types = SchemaType::from_iter([Type::Object, Type::Array]);
+    let about = "Terms as in a product (`Terms`), or a list of versions of them. `code`, `name`, `kind` (demand), \
+                 `currency` (KRW) and `from` (the first movement's day) may be left out.";
+    RefOr::T(Schema::Object(ObjectBuilder::new().schema_type(types).description(Some(about)).build()))
+}
+
 /// `POST …/interest-simulations`: what interest would be paid. No money moves.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "terms": {"tiers": [{"up_to": null, "rate": "0.02"}]}, "tax_class": "normal",
+    "movements": [{"date": "2023-08-15", "amount": 2000000}], "claim_on": ["2023-08-16"],
+}))]
 #[serde(deny_unknown_fields)]
 pub struct Simulate {
     /// Terms as in a product, or a list of versions of them. `code`, `name`, `kind` (demand), `currency` (KRW) and
     /// `from` (the first movement's day) may be left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = terms_schema)]
     pub terms: Option<serde_json::Value>,
     /// Code of a product, instead of terms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub product: Option<String>,
-    /// How the interest is taxed; `normal` when absent.
+    /// How the interest is taxed: `normal` (when absent), `exempt`, `coop`, `coop_over_limit`, `coop_later`,
+    /// `non_resident`, `corporation`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tax_class: Option<String>,
     /// Movements of an account that begins empty.

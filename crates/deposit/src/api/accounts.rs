@@ -1,105 +1,58 @@
-//! Calls about products and accounts.
+//! Calls about accounts.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use jangbu_contracts::codes::Code;
 use jangbu_contracts::customer::SetMark;
 use jangbu_contracts::deposit as wire;
+use jangbu_contracts::marks::AccountMark;
+use jangbu_contracts::page::Page;
 use jangbu_contracts::problem::Problem;
-use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::{AccountId, CustomerId};
 use jangbu_platform::audit::Deed;
+use jangbu_platform::auth::Role;
 use jangbu_platform::db;
-use jangbu_platform::http::{Keyed, Known, Params, Refused, Strict, json, json_answer, path_id};
+use jangbu_platform::http::{InPath, Keyed, Known, Params, Refused, Strict, json, json_answer};
+use jangbu_platform::openapi::IdempotencyKey;
 use jangbu_platform::operators;
+use jangbu_platform::paging;
 use serde::Deserialize;
-use xxhash_rust::xxh3::xxh3_64;
+use utoipa::IntoParams;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::postings::owned;
 use super::{Api, wire as convert};
-use crate::domain::book::{Account, Marks};
+use crate::domain::book::{Account, Marks, Owner};
+use crate::domain::decide::Refusal;
 use crate::domain::eligibility::number_of;
-use crate::flows::accounts::{self, Kept, Opening};
-use crate::flows::products::add_version;
+use crate::flows::accounts::{self, Kept, Opening, Shown};
 use crate::flows::standing;
 use crate::store;
-use crate::terms_text::TermsText;
 
 type Answer = Result<Response, Refused>;
 
-async fn terms(api: &Api, code: Option<&str>) -> Result<Vec<serde_json::Value>, Refused> {
-    let mut tx = api.ledger.db.read("deposit.products").await?;
-    let all = store::products::all(&mut tx).await?;
-    let mine = all.into_iter().filter(|(c, ..)| code.is_none_or(|code| code == c));
-    Ok(mine.filter_map(|(_, _, text)| serde_json::from_str(&text).ok()).collect())
+/// Hash of a request: what is called, and with what.
+fn hash_of(call: &str, body: &impl serde::Serialize) -> u64 {
+    let mut hash = Xxh3::new();
+    hash.update(call.as_bytes());
+    hash.update(&serde_json::to_vec(body).unwrap_or_default());
+    hash.digest()
 }
 
-/// `GET …/products`: all versions of all products.
-pub async fn products(State(api): State<Api>, _: Known) -> Answer {
-    json(200, &wire::Page { items: terms(&api, None).await?, next: None }, false)
-}
-
-/// `GET …/products/{code}`: the terms that hold today, and all versions.
-pub async fn product(State(api): State<Api>, known: Known, Path(code): Path<String>) -> Answer {
-    let versions = terms(&api, Some(&code)).await?;
-    let today = convert::today(&api.ledger, known.now).to_string();
-    let holds = |v: &&serde_json::Value| v["from"].as_str().is_some_and(|from| from <= today.as_str());
-    let Some(mut shown) = versions.iter().rfind(holds).or(versions.first()).cloned() else {
-        return Err(Refused::not_found());
-    };
-    shown["versions"] = serde_json::Value::Array(versions);
-    json(200, &shown, false)
-}
-
-/// `PUT …/products/{code}`: a new version of its terms.
-pub async fn put_product(
-    State(api): State<Api>,
-    known: Known,
-    Path(code): Path<String>,
-    Strict(body): Strict<TermsText>,
-) -> Answer {
-    known.operator()?;
-    if body.code != code {
-        return Err(Refused::field(Code::InvalidField, "code", "must be the code of the path"));
-    }
-    match add_version(&api.ledger, &body, convert::today(&api.ledger, known.now), &known.caller.to_string()).await? {
-        Ok(()) => json(200, &body, false),
-        Err(flaws) => Err(Refused(Box::new(Problem::fields(Code::TermsInvalid, flaws)))),
-    }
-}
-
-fn shown(account: &Account, number: &str, product: &str) -> wire::Account {
-    convert::account(account, crate::domain::book::Owner::default(), number.to_owned(), product.to_owned())
-}
-
-/// `POST …/accounts`
-pub async fn open(
-    State(api): State<Api>,
-    known: Known,
-    Keyed(key): Keyed,
-    Strict(body): Strict<wire::OpenAccount>,
-) -> Answer {
-    if !known.may_see(&body.customer.to_string()) {
-        return Err(Refused::new(Code::Forbidden, "customers open accounts for themselves"));
-    }
-    let hash = xxh3_64(&serde_json::to_vec(&body).unwrap_or_default());
-    let date = convert::today(&api.ledger, known.now);
-    if let Some(kept) = accounts::kept(&api.ledger, &key, hash).await? {
-        return answered(kept);
-    }
-    let standing = standing::ask(&api.ledger, &api.ask, body.customer).await?;
-    let opening = Opening { customer: body.customer, product: body.product, currency: body.currency, date, standing };
-    let answer = |opened: &Result<(Account, String), crate::domain::decide::Refusal>| match opened {
-        Ok((account, number)) => {
-            let body = serde_json::to_string(&shown(account, number, &opening.product)).unwrap_or_default();
-            db::Answer { status: 201, body }
-        }
+/// The answer that is kept under a key.
+fn kept_answer(status: u16, done: &Result<Shown, Refusal>) -> db::Answer {
+    let (status, body) = match done {
+        Ok(shown) => (status, serde_json::to_string(&account(shown))),
         Err(refusal) => {
             let problem = Problem::refused(refusal);
-            db::Answer { status: problem.status, body: serde_json::to_string(&problem).unwrap_or_default() }
+            (problem.status, serde_json::to_string(&problem))
         }
     };
-    answered(accounts::open(&api.ledger, &key, hash, &opening, answer).await?)
+    db::Answer { status, body: body.expect("wire types are written as JSON") }
+}
+
+fn account(shown: &Shown) -> wire::Account {
+    convert::account(&shown.account, shown.owner, shown.number.clone(), shown.product.clone())
 }
 
 fn answered(kept: Kept) -> Answer {
@@ -110,54 +63,103 @@ fn answered(kept: Kept) -> Answer {
     }
 }
 
+/// Opens an account; customers open their own.
+#[utoipa::path(
+    post, path = "/accounts",
+    params(IdempotencyKey),
+    request_body = wire::OpenAccount,
+    responses((status = 201, body = wire::Account)),
+)]
+pub async fn open_account(
+    State(api): State<Api>,
+    known: Known,
+    Keyed(key): Keyed,
+    Strict(body): Strict<wire::OpenAccount>,
+) -> Answer {
+    if !known.may_see(&body.customer.to_string()) {
+        return Err(Refused::new(Code::Forbidden, "customers open accounts for themselves"));
+    }
+    let hash = hash_of("open", &body);
+    if let Some(kept) = accounts::kept(&api.ledger, &key, hash).await? {
+        return answered(kept);
+    }
+    let date = convert::today(&api.ledger, known.now);
+    let standing = standing::ask(&api.ledger, &api.ask, body.customer).await?;
+    let opening = Opening { customer: body.customer, product: body.product, currency: body.currency, date, standing };
+    answered(accounts::open(&api.ledger, &key, hash, &opening, |done| kept_answer(201, done)).await?)
+}
+
 async fn show(api: &Api, no: u64) -> Result<Option<wire::Account>, Refused> {
-    let found =
-        api.ledger.look(no, |state, a| (a.clone(), state.book.owners.get(&a.customer).copied().unwrap_or_default()));
-    let Some((account, owner)) = found.await? else { return Ok(None) };
+    let seen = |state: &crate::ledger::State, a: &Account| {
+        (a.clone(), state.book.owners.get(&a.customer).copied().unwrap_or_default())
+    };
+    let Some((account, owner)): Option<(Account, Owner)> = api.ledger.look(no, seen).await? else { return Ok(None) };
     let mut tx = api.ledger.db.read("deposit.describe").await?;
     let Some((number, product)) = store::accounts::describe(&mut tx, no).await? else { return Ok(None) };
     Ok(Some(convert::account(&account, owner, number, product)))
 }
 
-/// `GET …/accounts/{id}`
-pub async fn get(State(api): State<Api>, known: Known, Path(id): Path<String>) -> Answer {
-    let id: AccountId = path_id(&id)?;
+/// One account.
+#[utoipa::path(
+    get, path = "/accounts/{id}",
+    params(("id" = AccountId, Path)),
+    responses((status = 200, body = wire::Account)),
+)]
+pub async fn show_account(State(api): State<Api>, known: Known, InPath(id): InPath<AccountId>) -> Answer {
     owned(&api, &known, id).await?;
     json(200, &show(&api, number_of(id)).await?.ok_or_else(Refused::not_found)?, false)
 }
 
-/// Query of `GET …/accounts`.
-#[derive(Deserialize)]
+/// Query of the list of accounts.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct Of {
-    customer: CustomerId,
+    /// Whose; a customer's own when absent, and everybody's for the bank's people and programs.
+    customer: Option<CustomerId>,
+    /// Items of a page: 1-500, 100 when absent.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// The `next` of the last answer.
+    cursor: Option<String>,
 }
 
-/// `GET …/accounts?customer=`
-pub async fn list(State(api): State<Api>, known: Known, Params(query): Params<Of>) -> Answer {
-    if !known.may_see(&query.customer.to_string()) {
+/// Accounts, in the order of opening.
+#[utoipa::path(get, path = "/accounts", params(Of), responses((status = 200, body = Page<wire::Account>)))]
+pub async fn list_accounts(State(api): State<Api>, known: Known, Params(query): Params<Of>) -> Answer {
+    let (limit, after) = (paging::limit(query.limit)?, paging::cursor(query.cursor.as_deref())?.unwrap_or(0));
+    let own = if known.caller.role == Role::Customer { known.caller.subject.parse().ok() } else { None };
+    let customer = query.customer.or(own);
+    if !customer.map_or(known.staff().is_ok(), |customer| known.may_see(&customer.to_string())) {
         return Err(Refused::not_found());
     }
     let mut tx = api.ledger.db.read("deposit.accounts").await?;
-    let numbers = store::accounts::of_customer(&mut tx, query.customer).await?;
+    let mut numbers = store::accounts::page(&mut tx, customer, after, limit + 1).await?;
     drop(tx);
+    let next = paging::next(&mut numbers, limit, u64::to_string);
     let mut items = Vec::with_capacity(numbers.len());
     for no in numbers {
         items.extend(show(&api, no).await?);
     }
-    json(200, &wire::Page { items, next: None }, false)
+    json(200, &Page { items, next }, false)
 }
 
-/// `PUT …/accounts/{id}/marks/{mark}`
-pub async fn set_mark(
+/// Sets or clears a mark of an account (operators); the same again changes nothing.
+#[utoipa::path(
+    put, path = "/accounts/{id}/marks/{mark}",
+    params(("id" = AccountId, Path), ("mark" = inline(AccountMark), Path)),
+    request_body = SetMark,
+    responses((status = 200, body = wire::Account)),
+)]
+pub async fn set_account_mark(
     State(api): State<Api>,
     known: Known,
-    Path((id, mark)): Path<(String, String)>,
+    InPath((id, mark)): InPath<(AccountId, AccountMark)>,
     Strict(body): Strict<SetMark>,
 ) -> Answer {
     known.operator()?;
-    let id: AccountId = path_id(&id)?;
-    let bit = Marks::of_account(&mark).ok_or_else(Refused::not_found)?;
+    let mark = mark.name();
+    let bit = Marks::of_account(mark).ok_or_else(Refused::not_found)?;
     let (who, subject) = (known.caller.to_string(), id.to_string());
     let reason = operators::reason(&body.reason)?;
     let result = format!("{mark} was {}", if body.on { "set" } else { "cleared" });
@@ -166,70 +168,22 @@ pub async fn set_mark(
     json(200, &show(&api, number_of(id)).await?.ok_or_else(Refused::not_found)?, false)
 }
 
-/// Body of closing: nothing.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Close {}
-
-/// `POST …/accounts/{id}/close`
-pub async fn close(
+/// Closes an empty account without holds.
+#[utoipa::path(
+    post, path = "/accounts/{id}/close",
+    params(("id" = AccountId, Path), IdempotencyKey),
+    request_body = wire::Nothing,
+    responses((status = 200, body = wire::Account)),
+)]
+pub async fn close_account(
     State(api): State<Api>,
     known: Known,
-    Path(id): Path<String>,
-    Strict(Close {}): Strict<Close>,
+    Keyed(key): Keyed,
+    InPath(id): InPath<AccountId>,
+    Strict(wire::Nothing {}): Strict<wire::Nothing>,
 ) -> Answer {
-    let id: AccountId = path_id(&id)?;
     owned(&api, &known, id).await?;
-    let today = convert::today(&api.ledger, known.now);
-    match accounts::close(&api.ledger, id, today).await?.ok_or_else(Refused::not_found)? {
-        Ok(()) => json(200, &show(&api, number_of(id)).await?.ok_or_else(Refused::not_found)?, false),
-        Err(refusal) => Err(Refused(Box::new(Problem::refused(&refusal)))),
-    }
-}
-
-/// Query of `GET …/daily-balances`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Days {
-    from: Option<BusinessDate>,
-    to: Option<BusinessDate>,
-}
-
-/// `GET …/accounts/{id}/daily-balances`: every day of the range, also those without a movement.
-pub async fn daily_balances(
-    State(api): State<Api>,
-    known: Known,
-    Path(id): Path<String>,
-    Params(query): Params<Days>,
-) -> Answer {
-    let id: AccountId = path_id(&id)?;
-    owned(&api, &known, id).await?;
-    let today = convert::today(&api.ledger, known.now);
-    let no = number_of(id);
-    let account = api.ledger.look(no, |_, a| a.clone()).await?.ok_or_else(Refused::not_found)?;
-    let to = query.to.unwrap_or(today).min(today);
-    let from = query.from.unwrap_or(account.opened_on).max(account.opened_on).max(to.add_days(-499));
-    let mut tx = api.ledger.db.read("deposit.daily_balances").await?;
-    let rows = store::days::between(&mut tx, no, account.opened_on, to).await?;
-    let mut items = Vec::new();
-    let mut last = (0, 0u64); // closing and serial before the day
-    let mut rows = rows.into_iter().peekable();
-    let mut date = account.opened_on;
-    while date <= to {
-        let item = match rows.next_if(|r| r.date == date) {
-            Some(r) => (r.opening, r.debits, r.credits, r.closing, r.last_serial.cast_unsigned()),
-            None if date == account.day.date => {
-                let d = account.day;
-                (d.opening, d.debits, d.credits, account.ledger, account.serial)
-            }
-            None => (last.0, 0, 0, last.0, last.1),
-        };
-        last = (item.3, item.4);
-        if date >= from {
-            let (opening, debits, credits, closing, last_serial) = item;
-            items.push(wire::DailyBalance { date, opening, debits, credits, closing, last_serial });
-        }
-        date = date.add_days(1);
-    }
-    json(200, &wire::Page { items, next: None }, false)
+    let (today, hash) = (convert::today(&api.ledger, known.now), hash_of("close", &id));
+    let kept = accounts::close(&api.ledger, &key, hash, (id, today), |done| kept_answer(200, done)).await?;
+    answered(kept.ok_or_else(Refused::not_found)?)
 }

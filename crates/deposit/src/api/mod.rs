@@ -1,7 +1,9 @@
 //! Calls in: wire to domain to flow to wire.
 
 mod accounts;
+mod days;
 mod postings;
+mod products;
 mod simulation;
 pub(crate) mod wire;
 
@@ -9,10 +11,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post, put};
 use jangbu_platform::ask::Ask;
 use jangbu_platform::http::{BATCH_BYTES_MAX, BODY_BYTES_MAX};
+use jangbu_platform::openapi::{self, About, Calls};
 use jangbu_platform::operators::Desk;
+use utoipa_axum::routes;
 
 use crate::combiner::Combiner;
 use crate::flows::totals::Prover;
@@ -33,29 +36,33 @@ pub struct Api {
     pub ask: Ask,
 }
 
+const DESCRIPTION: &str = "Accounts, postings, holds, daily balances and interest of one instance. Money is an integer \
+    in the currency's minor unit. Calls that change money or a contract take an Idempotency-Key and may be sent again.";
+
 /// The instance's calls, under `/{instance}/v1`.
 pub fn router(api: Api) -> Router {
-    let (instance, desk) = (api.ledger.instance.clone(), api.desk.router());
-    let batch = Router::new()
-        .route("/postings/batch", post(postings::batch))
+    let (instance, desk) = (api.ledger.instance.clone(), api.desk.calls());
+    let batch = Calls::default()
+        .routes(routes!(postings::post_batch))
         .layer(DefaultBodyLimit::max(BATCH_BYTES_MAX))
         .with_state(api.clone());
-    let calls = Router::new()
-        .route("/products", get(accounts::products))
-        .route("/products/{code}", get(accounts::product).put(accounts::put_product))
-        .route("/accounts", post(accounts::open).get(accounts::list))
-        .route("/accounts/{id}", get(accounts::get))
-        .route("/accounts/{id}/close", post(accounts::close))
-        .route("/accounts/{id}/marks/{mark}", put(accounts::set_mark))
-        .route("/accounts/{id}/entries", get(postings::entries))
-        .route("/accounts/{id}/daily-balances", get(accounts::daily_balances))
-        .route("/accounts/{id}/interest", get(postings::interest))
-        .route("/accounts/{id}/interest-claims", post(postings::claim))
-        .route("/interest-simulations", post(simulation::simulate))
-        .route("/postings", post(postings::post).get(postings::by_key))
-        .route("/postings/{id}", get(postings::get))
-        .route("/totals", get(postings::totals))
+    let calls = Calls::default()
+        .routes(routes!(products::list_products))
+        .routes(routes!(products::show_product, products::put_product))
+        .routes(routes!(accounts::open_account, accounts::list_accounts))
+        .routes(routes!(accounts::show_account))
+        .routes(routes!(accounts::close_account))
+        .routes(routes!(accounts::set_account_mark))
+        .routes(routes!(postings::entries))
+        .routes(routes!(days::daily_balances))
+        .routes(routes!(postings::preview_interest))
+        .routes(routes!(postings::claim_interest))
+        .routes(routes!(simulation::simulate_interest))
+        .routes(routes!(postings::post_command, postings::find_posting))
+        .routes(routes!(postings::show_posting))
+        .routes(routes!(postings::totals))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(api);
-    Router::new().nest(&format!("/{instance}/v1"), batch.merge(calls).merge(desk))
+    let about = About { service: &instance, title: "Deposits", description: DESCRIPTION };
+    openapi::open(&about, batch.merge(calls).merge(desk))
 }

@@ -1,14 +1,18 @@
 //! Calls about postings and interest.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use jangbu_contracts::codes::Code;
 use jangbu_contracts::deposit as wire;
+use jangbu_contracts::page::Page;
 use jangbu_kernel::id::{AccountId, PostingId};
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::auth::Role;
-use jangbu_platform::http::{Keyed, Known, Params, Refused, Strict, is_key, json, path_id};
+use jangbu_platform::http::{InPath, Keyed, Known, Params, Refused, Strict, is_key, json, read_json};
+use jangbu_platform::openapi::IdempotencyKey;
+use jangbu_platform::paging;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::{Api, wire as convert};
 use crate::domain::command::{Action, Command};
@@ -45,8 +49,17 @@ async fn run(api: &Api, command: Command) -> Result<Outcome, Refused> {
     outcomes.pop().ok_or_else(|| Refused::new(Code::Internal, "no outcome"))
 }
 
-/// `POST …/postings`
-pub async fn post(
+/// Carries out one command.
+///
+/// Customers transfer from their own accounts; programs of the bank and operators may do everything. A refusal has its
+/// code, and every other reason against the command in `failures`; it is kept under the key like a posting.
+#[utoipa::path(
+    post, path = "/postings",
+    params(IdempotencyKey),
+    request_body = wire::Command,
+    responses((status = 201, body = wire::Posting)),
+)]
+pub async fn post_command(
     State(api): State<Api>,
     known: Known,
     Keyed(key): Keyed,
@@ -55,14 +68,10 @@ pub async fn post(
     let command = convert::command(&api.ledger, &key, body, known.now)?;
     may(&api, &known, &command).await?;
     let outcome = run(&api, command).await?;
-    answer(&api, outcome, |p| Ok(convert::posting(&api.ledger, p)))
+    answer(outcome, |p| Ok(convert::posting(&api.ledger, p)))
 }
 
-fn answer<T: serde::Serialize>(
-    _: &Api,
-    outcome: Outcome,
-    show: impl Fn(&post::Posted) -> Result<T, Refused>,
-) -> Answer {
+fn answer<T: serde::Serialize>(outcome: Outcome, show: impl Fn(&post::Posted) -> Result<T, Refused>) -> Answer {
     match outcome {
         Outcome::Posted(posted, replay) => json(201, &show(&posted)?, replay),
         Outcome::Refused(refusal, replay) => {
@@ -73,25 +82,37 @@ fn answer<T: serde::Serialize>(
     }
 }
 
-/// `POST …/postings/batch`
-pub async fn batch(State(api): State<Api>, known: Known, Strict(body): Strict<wire::Batch>) -> Answer {
+/// A command of a batch, or what is wrong with it.
+fn read(api: &Api, known: &Known, keyed: &wire::KeyedCommand) -> Result<Command, Refused> {
+    if !is_key(&keyed.key) {
+        return Err(Refused::field(Code::KeyInvalid, "key", "a key is 1 to 64 printable ASCII characters"));
+    }
+    let command = match wire::Command::deserialize(&keyed.command) {
+        Ok(command) => command,
+        // Read again from text: the strict reader knows code and field of what is wrong.
+        Err(_) => read_json(keyed.command.to_string().as_bytes())?,
+    };
+    convert::command(&api.ledger, &known.caller.key(&keyed.key), command, known.now)
+}
+
+/// Carries out many commands, each accepted or refused alone under its own key.
+///
+/// Nothing of the batch stands when the call itself fails.
+#[utoipa::path(
+    post, path = "/postings/batch",
+    request_body = wire::Batch,
+    responses((status = 200, body = wire::Outcomes)),
+)]
+pub async fn post_batch(State(api): State<Api>, known: Known, Strict(body): Strict<wire::Batch>) -> Answer {
     known.staff()?;
     if body.commands.len() > COMMANDS_PER_BATCH_MAX {
         let why = format!("at most {COMMANDS_PER_BATCH_MAX} commands");
         return Err(Refused::field(Code::InvalidField, "commands", why));
     }
     let mut outcomes: Vec<Option<wire::Outcome>> = Vec::with_capacity(body.commands.len());
-    let (mut commands, mut keys) = (Vec::new(), Vec::new());
+    let (mut commands, mut keys) = (Vec::with_capacity(body.commands.len()), Vec::with_capacity(body.commands.len()));
     for keyed in body.commands {
-        let read = if is_key(&keyed.key) {
-            serde_json::from_value::<wire::Command>(keyed.command)
-                .map_err(|e| Refused::new(Code::InvalidField, e.to_string()))
-        } else {
-            Err(Refused::new(Code::KeyInvalid, "a key is 1 to 64 printable ASCII characters"))
-        };
-        let key = known.caller.key(&keyed.key);
-        let command = read.and_then(|c| convert::command(&api.ledger, &key, c, known.now));
-        match command {
+        match read(&api, &known, &keyed) {
             Ok(command) => {
                 commands.push(command);
                 keys.push(keyed.key);
@@ -102,8 +123,8 @@ pub async fn batch(State(api): State<Api>, known: Known, Strict(body): Strict<wi
     }
     let posted = if commands.is_empty() { Vec::new() } else { api.combiner.post(commands).await? };
     let mut posted = keys.into_iter().zip(posted).map(|(key, o)| convert::outcome(&api.ledger, key, o));
-    let outcomes: Vec<_> = outcomes.into_iter().filter_map(|o| o.or_else(|| posted.next())).collect();
-    json(200, &serde_json::json!({ "outcomes": outcomes }), false)
+    let outcomes = outcomes.into_iter().filter_map(|o| o.or_else(|| posted.next())).collect();
+    json(200, &wire::Outcomes { outcomes }, false)
 }
 
 async fn stored(api: &Api, known: &Known, row: Option<store::postings::Stored>) -> Answer {
@@ -123,12 +144,16 @@ async fn stored(api: &Api, known: &Known, row: Option<store::postings::Stored>) 
         }
         return json(200, &convert::posting(&api.ledger, posted), false);
     }
-    answer(api, outcome, |p| Ok(convert::posting(&api.ledger, p)))
+    answer(outcome, |p| Ok(convert::posting(&api.ledger, p)))
 }
 
-/// `GET …/postings/{id}`
-pub async fn get(State(api): State<Api>, known: Known, Path(id): Path<String>) -> Answer {
-    let id: PostingId = path_id(&id)?;
+/// One posting.
+#[utoipa::path(
+    get, path = "/postings/{id}",
+    params(("id" = PostingId, Path)),
+    responses((status = 200, body = wire::Posting)),
+)]
+pub async fn show_posting(State(api): State<Api>, known: Known, InPath(id): InPath<PostingId>) -> Answer {
     let seq = api.ledger.seq_of(id.rest()).ok_or_else(Refused::not_found)?;
     let mut tx = api.ledger.db.read("deposit.posting").await?;
     let row = store::postings::by_seq(&mut tx, seq).await?;
@@ -140,15 +165,31 @@ pub async fn get(State(api): State<Api>, known: Known, Path(id): Path<String>) -
     stored(&api, &known, row.filter(named)).await
 }
 
-/// Query of `GET …/postings`.
-#[derive(Deserialize)]
+/// Query of the outcome of a key.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct ByKey {
+    /// A key that the caller sent before.
+    #[param(min_length = 1, max_length = 64)]
     key: String,
 }
 
-/// `GET …/postings?key=K`: the outcome of the caller's key.
-pub async fn by_key(State(api): State<Api>, known: Known, Params(query): Params<ByKey>) -> Answer {
+/// The outcome of one of the caller's keys, for who lost the answer.
+///
+/// The posting, or the refusal with the status that it had. 404 means that no such command came in before this call, and
+/// that none that is under way has this key; a claim's key gives the posting that paid it.
+#[utoipa::path(
+    get, path = "/postings",
+    params(ByKey),
+    responses((status = 200, body = wire::Posting)),
+)]
+pub async fn find_posting(State(api): State<Api>, known: Known, Params(query): Params<ByKey>) -> Answer {
+    if !is_key(&query.key) {
+        return Err(Refused::field(Code::KeyInvalid, "key", "a key is 1 to 64 printable ASCII characters"));
+    }
+    // Behind every command that came in before: one that still waits or flushes must not look as if it never came.
+    api.combiner.post(Vec::new()).await?;
     let key = convert::stored_key(&known.caller.key(&query.key));
     let mut tx = api.ledger.db.read("deposit.by_key").await?;
     let row = store::postings::by_key(&mut tx, &key).await?;
@@ -156,32 +197,35 @@ pub async fn by_key(State(api): State<Api>, known: Known, Params(query): Params<
     stored(&api, &known, row).await
 }
 
-/// Query of `GET …/entries`.
-#[derive(Deserialize)]
+/// Query of an account's entries.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct Entries {
+    /// Only entries with greater serials.
     after_serial: Option<u64>,
-    limit: Option<u64>,
+    /// Items of a page: 1-500, 100 when absent.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// The `next` of the last answer.
     cursor: Option<String>,
 }
 
-/// `GET …/accounts/{id}/entries`
+/// Entries of an account, by serial.
+#[utoipa::path(
+    get, path = "/accounts/{id}/entries",
+    params(("id" = AccountId, Path), Entries),
+    responses((status = 200, body = Page<wire::AccountEntry>)),
+)]
 pub async fn entries(
     State(api): State<Api>,
     known: Known,
-    Path(id): Path<String>,
+    InPath(id): InPath<AccountId>,
     Params(query): Params<Entries>,
 ) -> Answer {
-    let id: AccountId = path_id(&id)?;
     owned(&api, &known, id).await?;
-    let limit = query.limit.unwrap_or(100);
-    if !(1..=500).contains(&limit) {
-        return Err(Refused::field(Code::InvalidField, "limit", "must be from 1 to 500"));
-    }
-    let after = match query.cursor {
-        None => query.after_serial.unwrap_or(0),
-        Some(c) => c.parse().map_err(|_| Refused::new(Code::InvalidCursor, "use the cursor of the last answer"))?,
-    };
+    let limit = u64::from(paging::limit(query.limit)?);
+    let after = paging::cursor(query.cursor.as_deref())?.or(query.after_serial).unwrap_or(0);
     let no = number_of(id);
     let top = api.ledger.look(no, |_, a| (a.serial, a.path.last())).await?.ok_or_else(Refused::not_found)?;
     let upto = top.0.min(after.saturating_add(limit));
@@ -206,12 +250,16 @@ pub async fn entries(
         })
         .collect();
     let next = (upto < top.0).then(|| upto.to_string());
-    json(200, &wire::Page { items, next }, false)
+    json(200, &Page { items, next }, false)
 }
 
-/// `GET …/accounts/{id}/interest`: what a claim would pay now.
-pub async fn interest(State(api): State<Api>, known: Known, Path(id): Path<String>) -> Answer {
-    let id: AccountId = path_id(&id)?;
+/// What a claim would pay now, and why.
+#[utoipa::path(
+    get, path = "/accounts/{id}/interest",
+    params(("id" = AccountId, Path)),
+    responses((status = 200, body = wire::InterestPreview)),
+)]
+pub async fn preview_interest(State(api): State<Api>, known: Known, InPath(id): InPath<AccountId>) -> Answer {
     owned(&api, &known, id).await?;
     let today = convert::today(&api.ledger, known.now);
     let mut tx = api.ledger.db.begin("deposit.preview").await?;
@@ -234,7 +282,8 @@ pub async fn interest(State(api): State<Api>, known: Known, Path(id): Path<Strin
     json(200, &preview, false)
 }
 
-/// `GET …/totals`: what all accounts hold, and the proof that the books balance.
+/// What all accounts hold, and the proof that the books balance.
+#[utoipa::path(get, path = "/totals", responses((status = 200, body = wire::Totals)))]
 pub async fn totals(State(api): State<Api>, known: Known) -> Answer {
     known.staff()?;
     let mut tx = api.ledger.db.read("deposit.totals").await?;
@@ -244,20 +293,21 @@ pub async fn totals(State(api): State<Api>, known: Known) -> Answer {
     json(200, &convert::totals(&api.prover.totals(), accounts, recorded, today), false)
 }
 
-/// Body of a claim: nothing.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Claim {}
-
-/// `POST …/accounts/{id}/interest-claims`
-pub async fn claim(
+/// Receives interest now: pays from the first unpaid day up to yesterday, once a day.
+#[utoipa::path(
+    post, path = "/accounts/{id}/interest-claims",
+    params(("id" = AccountId, Path), IdempotencyKey),
+    request_body = wire::Nothing,
+    responses((status = 201, body = wire::InterestPayment)),
+)]
+pub async fn claim_interest(
     State(api): State<Api>,
     known: Known,
     Keyed(key): Keyed,
-    Path(id): Path<String>,
-    Strict(Claim {}): Strict<Claim>,
+    InPath(id): InPath<AccountId>,
+    Strict(wire::Nothing {}): Strict<wire::Nothing>,
 ) -> Answer {
-    let id: AccountId = path_id(&id)?;
+    owned(&api, &known, id).await?;
     let command = Command {
         key: convert::stored_key(&key),
         hash: xxhash_rust::xxh3::xxh3_64(&id.to_bytes()),
@@ -265,9 +315,8 @@ pub async fn claim(
         date: convert::today(&api.ledger, known.now),
         memo: None,
     };
-    owned(&api, &known, id).await?;
     let outcome = run(&api, command).await?;
-    answer(&api, outcome, |p| {
+    answer(outcome, |p| {
         convert::payment(&api.ledger, p).ok_or_else(|| Refused::new(Code::KeyReused, "the key made another posting"))
     })
 }

@@ -29,8 +29,17 @@ const VERSIONS_MAX: usize = 100;
 /// Days from the first movement to the last day at most.
 const DAYS_MAX: i32 = 36_600;
 
-/// Simulates.
-pub async fn simulate(State(api): State<Api>, _: Known, Strict(body): Strict<Simulate>) -> Result<Response, Refused> {
+/// What interest would be paid, by the rules that pay it. No money moves.
+#[utoipa::path(
+    post, path = "/interest-simulations",
+    request_body = Simulate,
+    responses((status = 200, body = Simulation)),
+)]
+pub async fn simulate_interest(
+    State(api): State<Api>,
+    _: Known,
+    Strict(body): Strict<Simulate>,
+) -> Result<Response, Refused> {
     let history = match (&body.terms, &body.product) {
         (Some(terms), None) => given(terms, body.movements.iter().map(|m| m.date).min())?,
         (None, Some(code)) => offered(&api, code).await?,

@@ -168,9 +168,14 @@ pub fn problem(refusal: &Refusal) -> Problem {
 /// An outcome of a batch.
 pub fn outcome(ledger: &Ledger, key: String, outcome: Outcome) -> wire::Outcome {
     match outcome {
-        Outcome::Posted(p, _) => {
-            wire::Outcome { key, status: 201, posting: Some(posting(ledger, &p)), code: None, detail: None }
-        }
+        Outcome::Posted(p, _) => wire::Outcome {
+            key,
+            status: 201,
+            posting: Some(posting(ledger, &p)),
+            code: None,
+            detail: None,
+            failures: Vec::new(),
+        },
         Outcome::Refused(refusal, _) => refused(key, &problem(&refusal)),
         Outcome::KeyReused => refused(key, &Problem::new(Code::KeyReused, "the key came with another request before")),
     }
@@ -178,12 +183,14 @@ pub fn outcome(ledger: &Ledger, key: String, outcome: Outcome) -> wire::Outcome 
 
 /// A problem as an outcome of a batch.
 pub fn refused(key: String, problem: &Problem) -> wire::Outcome {
+    let said_more = problem.failures.len() > 1 || problem.failures.iter().any(|f| f.field.is_some());
     wire::Outcome {
         key,
         status: problem.status,
         posting: None,
         code: Some(problem.code.clone()),
         detail: Some(problem.detail.clone()),
+        failures: if said_more { problem.failures.clone() } else { Vec::new() },
     }
 }
 

@@ -44,6 +44,19 @@ pub struct Opening {
     pub standing: Option<StandingChangedV1>,
 }
 
+/// An account with all that is shown of it.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// The account.
+    pub account: Account,
+    /// Its owner.
+    pub owner: Owner,
+    /// Its number for people.
+    pub number: String,
+    /// Code of its product.
+    pub product: String,
+}
+
 /// What a key says, before anything is asked or begun.
 ///
 /// # Errors
@@ -66,7 +79,7 @@ pub async fn open(
     key: &Key,
     hash: u64,
     opening: &Opening,
-    answer: impl Fn(&Result<(Account, String), Refusal>) -> Answer,
+    answer: impl Fn(&Result<Shown, Refusal>) -> Answer,
 ) -> Result<Kept, Fault> {
     let mut tx = ledger.db.begin("deposit.open_account").await?;
     let mut state = ledger.state(&mut tx).await?;
@@ -83,14 +96,55 @@ pub async fn open(
     if let Ok((account, number)) = &opened {
         store::accounts::insert(&mut tx, account, number, &opening.product).await?;
     }
+    let opened = opened.map(|(account, number)| Shown {
+        account,
+        owner: owner.unwrap_or_default(),
+        number,
+        product: opening.product.clone(),
+    });
     let answer = answer(&opened);
     tx.remember(key, hash, &answer).await?;
-    if let Ok((account, _)) = opened {
+    if let Ok(Shown { account, .. }) = opened {
         state.last_no = account.no;
         state.book.owners.extend(owner.map(|owner| (account.customer, owner)));
         state.book.accounts.insert(account);
     }
     Ledger::commit(tx, state).await.map(|()| Kept::New(answer))
+}
+
+/// Everything that speaks against opening; product and currency, when nothing does.
+fn eligible(state: &State, opening: &Opening, owner: Option<Owner>) -> Result<(u32, Currency), Refusal> {
+    let mut found: Refusal = Vec::new();
+    let mut refuse = |bad: bool, code: Code, why: &str| {
+        if bad {
+            found.push((code, why.to_owned()));
+        }
+    };
+    let product = state.product(&opening.product);
+    let history = product.map(|product| &state.products[product as usize].history);
+    let terms = history.and_then(|history| history.at(opening.date));
+    refuse(product.is_none(), Code::ProductNotFound, "the product is not offered here");
+    refuse(product.is_some() && terms.is_none(), Code::ProductNotFound, "the product has no terms on this day");
+    let closed = terms.is_some_and(|terms| !terms.is_open());
+    refuse(closed, Code::ProductNotEligible, "only demand products that pay on claim are opened");
+    let other = terms.zip(opening.currency).is_some_and(|(terms, currency)| terms.currency != currency);
+    refuse(other, Code::CurrencyMismatch, "the product is not in this currency");
+    refuse(owner.is_none(), Code::CustomerNotFound, "the customer is not registered");
+    let marks = owner.unwrap_or_default().marks;
+    for (mark, code) in [
+        (Marks::DECEASED, Code::OwnerDeceased),
+        (Marks::IDENTITY_THEFT, Code::OwnerIdentityTheft),
+        (Marks::SANCTIONED, Code::Sanctioned),
+        (Marks::KYC_EXPIRED, Code::KycExpired),
+    ] {
+        refuse(marks.any(mark), code, code.title());
+    }
+    let barred = marks.any(Marks::CORPORATION) && terms.is_some_and(|terms| !terms.corporations);
+    refuse(barred, Code::ProductNotEligible, "the product is for persons");
+    match (product, terms) {
+        (Some(product), Some(terms)) if found.is_empty() => Ok((product, terms.currency)),
+        _ => Err(found),
+    }
 }
 
 pub(super) fn decide_opening(
@@ -100,41 +154,10 @@ pub(super) fn decide_opening(
     opening: &Opening,
     owner: Option<Owner>,
 ) -> Result<Result<(Account, String), Refusal>, Fault> {
-    let refuse = |code: Code, why: &str| Ok(Err(vec![(code, why.to_owned())]));
-    let Some(product) = state.product(&opening.product) else {
-        return refuse(Code::ProductNotFound, "the product is not offered here");
+    let (product, currency) = match eligible(state, opening, owner) {
+        Ok(found) => found,
+        Err(refusal) => return Ok(Err(refusal)),
     };
-    let Some(terms) = state.products[product as usize].history.at(opening.date) else {
-        return refuse(Code::ProductNotFound, "the product has no terms on this day");
-    };
-    if !terms.is_open() {
-        return refuse(Code::ProductNotEligible, "only demand products that pay on claim are opened");
-    }
-    let currency = terms.currency;
-    if opening.currency.is_some_and(|c| c != currency) {
-        return refuse(Code::CurrencyMismatch, "the product is not in this currency");
-    }
-    let Some(owner) = owner else {
-        return refuse(Code::CustomerNotFound, "the customer is not registered");
-    };
-    let barred = [
-        (Marks::DECEASED, Code::OwnerDeceased),
-        (Marks::IDENTITY_THEFT, Code::OwnerIdentityTheft),
-        (Marks::SANCTIONED, Code::Sanctioned),
-        (Marks::KYC_EXPIRED, Code::KycExpired),
-    ];
-    let found: Refusal = barred
-        .iter()
-        .filter(|(mark, _)| owner.marks.any(*mark))
-        .map(|(_, code)| (*code, code.title().to_owned()))
-        .chain(
-            (owner.marks.any(Marks::CORPORATION) && !terms.corporations)
-                .then(|| (Code::ProductNotEligible, "the product is for persons".to_owned())),
-        )
-        .collect();
-    if !found.is_empty() {
-        return Ok(Err(found));
-    }
     let no = state.last_no + 1;
     let number = AccountNumber::make(1_000 + u32::from(ledger.tag), no).map_err(|e| Fault::Busy(e.to_string()))?;
     let chance = u128::from(ledger.dice.u64() & 0xffff_ffff) << 48;
@@ -174,6 +197,9 @@ pub async fn set_mark(
     let mut state = ledger.state(&mut tx).await?;
     ledger.load(&mut tx, &mut state, number_of(id)).await?;
     let Some(mut account) = find(&state.book, id).cloned() else { return Ok(None) };
+    if account.marks.any(mark) == on {
+        return Ok(Some(())); // as it was: no deed
+    }
     account.marks = account.marks.with(mark, on);
     store::accounts::update_standing(&mut tx, &account).await?;
     audit::note(&mut tx, deed).await?;
@@ -181,24 +207,43 @@ pub async fn set_mark(
     Ledger::commit(tx, state).await.map(Some)
 }
 
-/// Closes an empty account; the refusal when it is not; `None` when there is no such account.
+/// Closes an empty account, once per key; `answer` makes the answer that is kept. `None` when there is no such account.
 ///
 /// # Errors
 /// Nothing was changed.
-pub async fn close(ledger: &Ledger, id: AccountId, date: BusinessDate) -> Result<Option<Result<(), Refusal>>, Fault> {
+pub async fn close(
+    ledger: &Ledger,
+    key: &Key,
+    hash: u64,
+    (id, date): (AccountId, BusinessDate),
+    answer: impl Fn(&Result<Shown, Refusal>) -> Answer,
+) -> Result<Option<Kept>, Fault> {
     let mut tx = ledger.db.begin("deposit.close_account").await?;
     let mut state = ledger.state(&mut tx).await?;
+    match tx.recall(key, hash).await? {
+        Recall::Same(answer) => return Ok(Some(Kept::Again(answer))),
+        Recall::KeyReused => return Ok(Some(Kept::KeyReused)),
+        Recall::New => {}
+    }
     ledger.load(&mut tx, &mut state, number_of(id)).await?;
-    let Some(mut account) = find(&state.book, id).cloned() else { return Ok(None) };
-    if account.closed_on.is_some() {
-        return Ok(Some(Err(vec![(Code::AccountClosed, "it was closed before".into())])));
-    }
-    if account.ledger != 0 || account.held != 0 {
+    let Some(account) = find(&state.book, id).cloned() else { return Ok(None) };
+    let Some((number, product)) = store::accounts::describe(&mut tx, account.no).await? else { return Ok(None) };
+    let closed = if account.closed_on.is_some() {
+        Err(vec![(Code::AccountClosed, "it was closed before".to_owned())])
+    } else if account.ledger != 0 || account.held != 0 {
         let why = format!("balance {} and holds {} must be zero", account.ledger, account.held);
-        return Ok(Some(Err(vec![(Code::AccountNotEmpty, why)])));
+        Err(vec![(Code::AccountNotEmpty, why)])
+    } else {
+        let owner = state.book.owners.get(&account.customer).copied().unwrap_or_default();
+        Ok(Shown { account: Account { closed_on: Some(date), ..account }, owner, number, product })
+    };
+    if let Ok(shown) = &closed {
+        store::accounts::update_standing(&mut tx, &shown.account).await?;
     }
-    account.closed_on = Some(date);
-    store::accounts::update_standing(&mut tx, &account).await?;
-    state.book.accounts.insert(account);
-    Ledger::commit(tx, state).await.map(|()| Some(Ok(())))
+    let answer = answer(&closed);
+    tx.remember(key, hash, &answer).await?;
+    if let Ok(shown) = closed {
+        state.book.accounts.insert(shown.account);
+    }
+    Ledger::commit(tx, state).await.map(|()| Some(Kept::New(answer)))
 }

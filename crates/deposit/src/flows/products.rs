@@ -25,6 +25,10 @@ pub async fn add_version(
     let flaw = |field: &str, why: &str| Ok(Err(vec![(field.to_owned(), why.to_owned())]));
     let mut tx = ledger.db.begin("deposit.add_terms").await?;
     let mut state = ledger.state(&mut tx).await?;
+    let kept = serde_json::to_string(text).map_err(|e| Fault::Damaged(e.to_string()))?;
+    if store::products::find(&mut tx, &text.code, terms.from).await?.is_some_and(|stands| stands == kept) {
+        return Ok(Ok(())); // as it stands: no deed
+    }
     if let Some(first) = state.product(&text.code).and_then(|at| state.products[at as usize].history.versions().first())
     {
         if (first.currency, first.kind) != (terms.currency, terms.kind) {
@@ -35,7 +39,6 @@ pub async fn add_version(
             return flaw("from", "must not lie before today: terms of days that ended stay as they are");
         }
     }
-    let kept = serde_json::to_string(text).map_err(|e| Fault::Damaged(e.to_string()))?;
     if store::products::insert(&mut tx, &text.code, terms.from, &kept).await? == Inserted::Duplicate {
         return flaw("from", "has a version already, which stands");
     }

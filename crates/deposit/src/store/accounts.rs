@@ -132,10 +132,16 @@ pub async fn update_standing(tx: &mut Tx, account: &Account) -> Result<(), Fault
     Ok(())
 }
 
-/// Account numbers of a customer, in the order of opening.
-pub async fn of_customer(tx: &mut Tx, customer: CustomerId) -> Result<Vec<u64>, Fault> {
-    let sql = "SELECT no FROM account WHERE customer = ? ORDER BY no";
-    let rows = tx.query(sql, &[Value::Bytes(&customer.to_bytes())]).await?;
+/// Account numbers after `after`, in the order of opening, of one customer or of all.
+pub async fn page(tx: &mut Tx, customer: Option<CustomerId>, after: u64, limit: u32) -> Result<Vec<u64>, Fault> {
+    let after = after.cast_signed().into();
+    let rows = match customer {
+        Some(customer) => {
+            let sql = "SELECT no FROM account WHERE customer = ? AND no > ? ORDER BY no LIMIT ?";
+            tx.query(sql, &[Value::Bytes(&customer.to_bytes()), after, limit.into()]).await?
+        }
+        None => tx.query("SELECT no FROM account WHERE no > ? ORDER BY no LIMIT ?", &[after, limit.into()]).await?,
+    };
     Ok(rows.iter().map(|r| number(r.int(0))).collect())
 }
 

@@ -42,20 +42,30 @@ pub async fn insert(tx: &mut Tx, ended: &[(u64, Day, u64)]) -> Result<(), Fault>
     Ok(())
 }
 
-/// Rows of an account between two days, in order.
-pub async fn between(tx: &mut Tx, no: u64, from: BusinessDate, to: BusinessDate) -> Result<Vec<DayRow>, Fault> {
-    let sql = "SELECT date, opening, debits, credits, closing, last_serial FROM daily_balance \
-               WHERE account = ? AND date >= ? AND date <= ? ORDER BY date";
-    let rows = tx.query(sql, &[no.cast_signed().into(), from.days().into(), to.days().into()]).await?;
-    let row = |r: &jangbu_platform::db::Row| DayRow {
+const ROW: &str = "SELECT date, opening, debits, credits, closing, last_serial FROM daily_balance";
+
+fn row(r: &jangbu_platform::db::Row) -> DayRow {
+    DayRow {
         date: day(r.int(0)),
         opening: r.int(1),
         debits: r.int(2),
         credits: r.int(3),
         closing: r.int(4),
         last_serial: r.int(5),
-    };
+    }
+}
+
+/// Rows of an account between two days, in order.
+pub async fn between(tx: &mut Tx, no: u64, from: BusinessDate, to: BusinessDate) -> Result<Vec<DayRow>, Fault> {
+    let sql = format!("{ROW} WHERE account = ? AND date >= ? AND date <= ? ORDER BY date");
+    let rows = tx.query(&sql, &[no.cast_signed().into(), from.days().into(), to.days().into()]).await?;
     Ok(rows.iter().map(row).collect())
+}
+
+/// The last row of an account before a day.
+pub async fn last_before(tx: &mut Tx, no: u64, date: BusinessDate) -> Result<Option<DayRow>, Fault> {
+    let sql = format!("{ROW} WHERE account = ? AND date < ? ORDER BY date DESC LIMIT 1");
+    Ok(tx.query_one(&sql, &[no.cast_signed().into(), date.days().into()]).await?.map(|r| row(&r)))
 }
 
 /// One hold.

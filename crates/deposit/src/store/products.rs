@@ -12,6 +12,12 @@ pub async fn all(tx: &mut Tx) -> Result<Vec<(String, BusinessDate, String)>, Fau
     Ok(rows.iter().map(|r| (r.text(0).to_owned(), day(r.int(1)), r.text(2).to_owned())).collect())
 }
 
+/// The terms of a version.
+pub async fn find(tx: &mut Tx, code: &str, from: BusinessDate) -> Result<Option<String>, Fault> {
+    let sql = "SELECT terms FROM product_version WHERE code = ? AND from_date = ?";
+    Ok(tx.query_one(sql, &[code.into(), from.days().into()]).await?.map(|r| r.text(0).to_owned()))
+}
+
 /// Adds a version; a version that stands is never changed.
 pub async fn insert(tx: &mut Tx, code: &str, from: BusinessDate, terms: &str) -> Result<Inserted, Fault> {
     let sql = "INSERT INTO product_version (code, from_date, terms) VALUES (?*)";

@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod deeds;
+mod document;
 mod opening;
 mod world;
