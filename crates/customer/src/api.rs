@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::response::Response;
 use jangbu_contracts::codes::Code;
 use jangbu_contracts::customer::{Customer, Register, SetMark, StandingChangedV1};
 use jangbu_contracts::marks::CustomerMark;
+use jangbu_contracts::problem::Problem;
+use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::CustomerId;
 use jangbu_platform::db::Recall;
-use jangbu_platform::http::{BODY_BYTES_MAX, Keyed, Known, Refused, Strict, json, json_answer, path_id};
+use jangbu_platform::http::{BODY_BYTES_MAX, InPath, Keyed, Known, Refused, Strict, json, json_answer, path_id};
 use jangbu_platform::openapi::{self, About, Calls, IdempotencyKey};
 use jangbu_platform::operators::{self, Desk};
 use jangbu_platform::service::World;
@@ -43,6 +45,24 @@ pub fn router(world: Arc<World>) -> Router {
     openapi::open(&ABOUT, calls.merge(desk))
 }
 
+/// Everything that is wrong with a registration.
+fn check(body: &Register, today: BusinessDate) -> Result<(), Refused> {
+    let mut flaws = Vec::new();
+    let mut flaw = |bad: bool, field: &str, why: &str| {
+        if bad {
+            flaws.push((field.to_owned(), why.to_owned()));
+        }
+    };
+    let unnamed = body.name.trim().is_empty() || body.name.chars().count() > NAME_CHARS_MAX;
+    flaw(
+        unnamed || body.name.chars().any(char::is_control),
+        "name",
+        "must have 1 to 100 characters, none of them unseen",
+    );
+    flaw(body.birth_date > today, "birth_date", "must not lie ahead");
+    if flaws.is_empty() { Ok(()) } else { Err(Refused(Box::new(Problem::fields(Code::InvalidField, flaws)))) }
+}
+
 /// Registers a customer.
 #[utoipa::path(
     post, path = "/customers",
@@ -57,12 +77,7 @@ async fn register(
     Strict(body): Strict<Register>,
 ) -> Answer {
     known.staff()?;
-    if body.name.trim().is_empty() || body.name.chars().count() > NAME_CHARS_MAX {
-        return Err(Refused::field(Code::InvalidField, "name", "must have 1 to 100 characters"));
-    }
-    if body.birth_date > known.now.business_date(world.offset) {
-        return Err(Refused::field(Code::InvalidField, "birth_date", "must not lie ahead"));
-    }
+    check(&body, known.now.business_date(world.offset))?;
     let hash = xxh3_64(&serde_json::to_vec(&body).unwrap_or_default());
     match flows::register(&world, &key, hash, &body).await? {
         Recall::Same(answer) if answer.body.starts_with('{') => Ok(json_answer(&answer, false)),
@@ -85,7 +100,7 @@ async fn register(
     params(("id" = CustomerId, Path)),
     responses((status = 200, body = Customer)),
 )]
-async fn show(State(world): State<Arc<World>>, known: Known, Path(id): Path<String>) -> Answer {
+async fn show(State(world): State<Arc<World>>, known: Known, InPath(id): InPath<String>) -> Answer {
     let id: CustomerId = path_id(&id)?;
     if !known.may_see(&id.to_string()) {
         return Err(Refused::not_found());
@@ -99,7 +114,7 @@ async fn show(State(world): State<Arc<World>>, known: Known, Path(id): Path<Stri
     params(("id" = CustomerId, Path)),
     responses((status = 200, body = StandingChangedV1)),
 )]
-async fn standing(State(world): State<Arc<World>>, known: Known, Path(id): Path<String>) -> Answer {
+async fn standing(State(world): State<Arc<World>>, known: Known, InPath(id): InPath<String>) -> Answer {
     known.staff()?;
     json(200, &flows::standing(&world, path_id(&id)?).await?.ok_or_else(Refused::not_found)?, false)
 }
@@ -114,7 +129,7 @@ async fn standing(State(world): State<Arc<World>>, known: Known, Path(id): Path<
 async fn set_mark(
     State(world): State<Arc<World>>,
     known: Known,
-    Path((id, mark)): Path<(String, String)>,
+    InPath((id, mark)): InPath<(String, String)>,
     Strict(body): Strict<SetMark>,
 ) -> Answer {
     known.operator()?;

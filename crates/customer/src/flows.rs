@@ -110,6 +110,9 @@ pub async fn set_mark(
 ) -> Result<Option<Customer>, Fault> {
     let mut tx = world.db.begin("customer.set_mark").await?;
     let Some(mut stored) = store::find(&mut tx, id).await? else { return Ok(None) };
+    if stored.marks.iter().any(|m| m == mark) == body.on {
+        return open(world, id, stored).map(Some); // as it was: nothing to tell
+    }
     let version = stored.version + 1;
     stored.marks.retain(|m| m != mark);
     if body.on {
