@@ -255,7 +255,7 @@ impl Deposit<'_> {
         format!("/{}/v1{rest}", self.instance)
     }
 
-    /// All versions of all products, as they are written.
+    /// Products, each with all versions of its terms as they are written.
     pub async fn products(&self) -> Answer<Page<Value>> {
         self.client.get(&self.path("/products")).await
     }

@@ -8,7 +8,7 @@ use jangbu_contracts::page::Page;
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::AccountId;
 use jangbu_platform::http::{InPath, Known, Params, Refused, json};
-use jangbu_platform::paging;
+use jangbu_platform::paging::{self, ITEMS_PER_PAGE_MAX};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -26,9 +26,9 @@ use crate::store::days::DayRow;
 pub struct Days {
     /// First day; the day of opening when absent or later than it.
     from: Option<BusinessDate>,
-    /// Last day, included; today (or the day of closing) when absent or later.
+    /// Last day, included; today when absent or later.
     to: Option<BusinessDate>,
-    /// Items of a page: 1-500, 100 when absent.
+    /// Items of a page: 1-500, 500 when absent.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// The `next` of the last answer.
@@ -48,14 +48,17 @@ pub async fn daily_balances(
     Params(query): Params<Days>,
 ) -> Result<Response, Refused> {
     owned(&api, &known, id).await?;
-    let (limit, cursor) = (paging::limit(query.limit)?, paging::cursor::<BusinessDate>(query.cursor.as_deref())?);
+    let (limit, cursor) = (
+        paging::limit(query.limit.or(Some(ITEMS_PER_PAGE_MAX)))?,
+        paging::cursor::<BusinessDate>(query.cursor.as_deref())?,
+    );
     if query.from.zip(query.to).is_some_and(|(from, to)| from > to) {
         return Err(Refused::field(Code::InvalidField, "from", "must not lie after to"));
     }
     let account = api.ledger.look(number_of(id), |_, a| a.clone()).await?.ok_or_else(Refused::not_found)?;
     let today = convert::today(&api.ledger, known.now);
     // A request of yesterday that came late belongs to the account's running day, which may be ahead of the clock's.
-    let last = account.closed_on.unwrap_or(today.max(account.day.date));
+    let last = today.max(account.day.date);
     let to = query.to.unwrap_or(last).min(last);
     let from = cursor.or(query.from).unwrap_or(account.opened_on).max(account.opened_on);
     let page_end = from.add_days(i32::try_from(limit).unwrap_or(i32::MAX) - 1).min(to);

@@ -13,6 +13,8 @@ use crate::model;
 
 /// Entries asked for at once.
 const ENTRIES_PER_PAGE: u32 = 500;
+/// Days asked for at once.
+const DAYS_PER_PAGE: u32 = 500;
 
 impl Auditor {
     /// Compares all accounts that may have changed since the last time. All must be at rest and judged.
@@ -62,8 +64,13 @@ impl Auditor {
             return Err(format!("the bank has {after} entries, should be {}", ours.entries.len()));
         }
         // Days that ended before what was compared last can't have changed, but reading them is cheap.
-        let page = deposit.days(id, "").await.reply()?;
-        days(&page.items, &ours, self.today())?;
+        let (mut told, mut next) = (Vec::new(), Some(String::new()));
+        while let Some(cursor) = next {
+            let page = deposit.days(id, &format!("limit={DAYS_PER_PAGE}{cursor}")).await.reply()?;
+            told.extend(page.items);
+            next = page.next.map(|cursor| format!("&cursor={cursor}"));
+        }
+        days(&told, &ours, self.today())?;
         self.state().told.insert(id, (shown.ledger_balance, after));
         Ok(())
     }

@@ -101,8 +101,10 @@ impl World {
         };
         let service = world.teller(Role::Service, "service")?;
         for instance in [KRW, FX] {
-            for terms in service.client.deposit(instance).products().await.reply()?.items {
-                world.auditor.product(instance, &terms)?;
+            for product in service.client.deposit(instance).products().await.reply()?.items {
+                for terms in product["versions"].as_array().into_iter().flatten() {
+                    world.auditor.product(instance, terms)?;
+                }
             }
         }
         Ok(world)
