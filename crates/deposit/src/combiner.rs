@@ -9,8 +9,9 @@ use jangbu_platform::db::Fault;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::domain::command::Command;
-use crate::flows::post::{COMMANDS_PER_BATCH_MAX, Outcome, post};
+use crate::flows::post::{Answers, COMMANDS_PER_BATCH_MAX, Outcome, post};
 use crate::ledger::Ledger;
+use crate::pipeline::Room;
 
 /// Commands that may wait in the queue.
 const COMMANDS_QUEUED_MAX: usize = 65_536;
@@ -63,6 +64,8 @@ async fn run(ledger: Arc<Ledger>, mut requests: mpsc::UnboundedReceiver<Request>
                 None => return,
             },
         };
+        // Taken before the queue is emptied: whatever comes while there is no room shares this batch.
+        let room = ledger.room().await;
         let mut count = first.commands.len();
         let mut batch = vec![first];
         while let Ok(request) = requests.try_recv() {
@@ -73,55 +76,63 @@ async fn run(ledger: Arc<Ledger>, mut requests: mpsc::UnboundedReceiver<Request>
             count += request.commands.len();
             batch.push(request);
         }
-        post_batch(&ledger, batch).await;
+        post_batch(&ledger, room, batch).await;
     }
 }
 
+/// One who waits: how many of the outcomes are his, and where they go. His places in the queue are freed with him.
+struct Waiter {
+    count: usize,
+    answer: oneshot::Sender<Result<Vec<Outcome>, Fault>>,
+    _places: tokio::sync::OwnedSemaphorePermit,
+}
+
 /// Posts what has gathered; a batch that hits a fault is retried by halves until the culprit stands alone.
-async fn post_batch(ledger: &Arc<Ledger>, batch: Vec<Request>) {
-    let mut waiting = vec![batch];
-    while let Some(mut batch) = waiting.pop() {
-        let commands: Vec<Command> = match batch.as_mut_slice() {
-            [only] => std::mem::take(&mut only.commands),
-            many => many.iter().flat_map(|r| r.commands.iter().cloned()).collect(),
+async fn post_batch(ledger: &Arc<Ledger>, room: Room, batch: Vec<Request>) {
+    let mut commands = Vec::with_capacity(batch.iter().map(|r| r.commands.len()).sum());
+    let mut waiters = Vec::with_capacity(batch.len());
+    for request in batch {
+        let Request { commands: mut own, answer, _places } = request;
+        waiters.push(Waiter { count: own.len(), answer, _places });
+        commands.append(&mut own);
+    }
+    let mut parts = vec![(waiters, commands)];
+    let mut room = Some(room);
+    while let Some((mut waiters, commands)) = parts.pop() {
+        let room = match room.take() {
+            Some(room) => room,
+            None => ledger.room().await,
         };
-        match post(ledger, &commands).await {
-            Ok((outcomes, flush)) => {
-                tokio::spawn(answer(Arc::clone(ledger), batch, commands, outcomes, flush));
-            }
-            Err(fault) if batch.len() == 1 => {
-                for request in batch {
-                    let _ = request.answer.send(Err(fault.clone())); // a caller who left doesn't hear it
+        match post(ledger, room, commands).await {
+            Ok(answers) => drop(tokio::spawn(answer(waiters, answers))),
+            Err((fault, _)) if waiters.len() == 1 => {
+                for waiter in waiters {
+                    let _ = waiter.answer.send(Err(fault.clone())); // a caller who left doesn't hear it
                 }
             }
-            Err(_) => {
-                let half = batch.split_off(batch.len() / 2);
-                waiting.extend([half, batch]);
+            Err((_, mut commands)) => {
+                let half = waiters.split_off(waiters.len() / 2);
+                let first: usize = waiters.iter().map(|w| w.count).sum();
+                let rest = commands.split_off(first);
+                parts.extend([(half, rest), (waiters, commands)]);
             }
         }
     }
 }
 
-async fn answer(
-    ledger: Arc<Ledger>,
-    batch: Vec<Request>,
-    commands: Vec<Command>,
-    outcomes: Vec<Outcome>,
-    flush: crate::ledger::Flush,
-) {
-    let flushed = flush.await;
-    let highest = outcomes.iter().filter_map(|o| match o {
-        Outcome::Posted(posted, _) => Some(posted.posting.seq),
-        _ => None,
-    });
-    if flushed.is_ok() {
-        ledger.flushed(highest.max().unwrap_or(0));
-    }
-    let single = batch.len() == 1;
-    let mut outcomes = outcomes.into_iter();
-    for request in batch {
-        let count = if single { commands.len() } else { request.commands.len() };
-        let own: Vec<Outcome> = outcomes.by_ref().take(count).collect();
-        let _ = request.answer.send(flushed.clone().map(|()| own)); // a caller who left doesn't hear it
+async fn answer(waiters: Vec<Waiter>, answers: Answers) {
+    match answers.await {
+        Ok(outcomes) => {
+            let mut outcomes = outcomes.into_iter();
+            for waiter in waiters {
+                let own = outcomes.by_ref().take(waiter.count).collect();
+                let _ = waiter.answer.send(Ok(own)); // a caller who left doesn't hear it
+            }
+        }
+        Err(fault) => {
+            for waiter in waiters {
+                let _ = waiter.answer.send(Err(fault.clone()));
+            }
+        }
     }
 }

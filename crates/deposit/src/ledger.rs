@@ -4,22 +4,24 @@
 //! written back in runs ("folded"); postings are the truth, and what was not yet folded is rebuilt from them.
 //! After a commit that failed nothing in memory is trusted: all of it is dropped and read again.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
-use jangbu_kernel::date::BusinessDate;
+use jangbu_kernel::id::{AccountId, CustomerId};
+use jangbu_kernel::money::Currency;
 use jangbu_kernel::time::{Timestamp, UtcOffset};
 use jangbu_platform::db::{Db, Fault, Tx};
 use jangbu_platform::dice::Dice;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::domain::book::{Account, Book};
-use crate::domain::command::Kind;
-use crate::domain::decide;
-use crate::domain::terms::History;
+use crate::domain::book::{Account, Book, Owner};
+use crate::domain::command::{Command, Kind};
+use crate::domain::decide::{self, Decided};
+use crate::domain::terms::{History, Terms};
+use crate::pipeline::{BATCHES_UNDER_WAY_MAX, Flush, Pipeline, Room, Sent, Work};
 use crate::store;
+use crate::store::postings::Stored;
 
 /// Keys of one generation: two are remembered, so that keys a little out of order need no look into the store.
 const KEYS_PER_GENERATION: usize = 1 << 16;
@@ -28,18 +30,16 @@ const ACCOUNTS_PER_FOLD_MAX: usize = 4_096;
 /// Postings read at once when state is rebuilt.
 const POSTINGS_PER_READ_MAX: u32 = 10_000;
 
-/// The end of a flush, for all who wait for it.
-pub type Flush = Shared<BoxFuture<'static, Result<(), Fault>>>;
+/// Accounts' ids and currencies by their numbers.
+pub(crate) type Names = FxHashMap<u64, (AccountId, Currency)>;
 
 /// A product as the ledger uses it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Product {
     /// Code.
     pub code: String,
     /// Versions of its terms.
     pub history: History,
-    /// The same as given, by first day.
-    pub texts: Vec<(BusinessDate, String)>,
 }
 
 /// What is in memory.
@@ -48,13 +48,15 @@ pub struct State {
     /// What decisions are made by.
     pub book: Book,
     /// Products; accounts name them by index.
-    pub products: Vec<Product>,
+    pub products: Vec<Arc<Product>>,
     /// The last place taken.
     pub seq: u64,
     /// The greatest account number given out.
     pub last_no: u64,
-    /// The last flush begun.
+    /// The last flush begun, or to be begun.
     pub flush: Option<Flush>,
+    /// Grows each time the state is read anew.
+    pub generation: u64,
     keys: Keys,
     dirty: FxHashSet<u64>,
     ready: bool,
@@ -111,14 +113,34 @@ impl State {
         self.products.iter().position(|p| p.code == code).and_then(|i| u32::try_from(i).ok())
     }
 
+    /// Decides a command at the next place.
+    pub fn decide(&mut self, command: &Command, now: i64) -> (u64, Decided) {
+        self.seq += 1;
+        (self.seq, decide::decide(&mut self.book, self.seq, command, now))
+    }
+
     /// Notes that an account must be written back.
     pub fn touch(&mut self, no: u64) {
         self.dirty.insert(no);
     }
 
+    /// Forgets everything: after what was decided in memory did not come to stand.
+    pub fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Adds a version of a product's terms.
+    pub fn offer(&mut self, code: &str, terms: Terms) {
+        let at = self.product(code).map_or(self.products.len(), |at| at as usize);
+        if at == self.products.len() {
+            self.products.push(Arc::new(Product { code: code.to_owned(), ..Product::default() }));
+        }
+        Arc::make_mut(&mut self.products[at]).history.add(terms);
+    }
+
     /// Takes over the limits of all versions of all products.
-    fn take_limits(&mut self) {
-        let limits = |p: &Product| p.history.versions().iter().map(|t| (t.from, t.limits)).collect();
+    pub fn take_limits(&mut self) {
+        let limits = |p: &Arc<Product>| p.history.versions().iter().map(|t| (t.from, t.limits)).collect();
         self.book.limits = self.products.iter().map(limits).collect();
     }
 }
@@ -136,57 +158,101 @@ pub struct Ledger {
     /// Chance.
     pub dice: Dice,
     state: Mutex<State>,
+    pipeline: Pipeline,
     flushed: AtomicU64,
 }
 
-impl Ledger {
-    /// The ledger on a migrated database.
-    #[must_use]
-    pub fn new(db: Db, instance: &str, tag: u16, offset: UtcOffset, dice: Dice) -> Self {
-        let state = Mutex::default();
-        Self { db, instance: instance.to_owned(), tag, offset, dice, state, flushed: AtomicU64::new(0) }
+/// The ledger to oneself: nothing is decided that is not also in this unit of work or before it.
+pub struct Alone<'a> {
+    /// The unit of work.
+    pub tx: Tx,
+    /// The state, current as of everything before `tx`.
+    pub state: MutexGuard<'a, State>,
+    pipeline: &'a Pipeline,
+    _room: Room,
+}
+
+impl Alone<'_> {
+    /// Ends the statements; the flush may still be under way. When it can't, memory is forgotten with it.
+    ///
+    /// # Errors
+    /// Nothing of it stands.
+    pub async fn finish(mut self) -> Result<Flush, Fault> {
+        match self.tx.finish().await {
+            Ok(flush) => {
+                let flush = self.pipeline.begun(self.state.generation, flush);
+                self.state.flush = Some(flush.clone());
+                Ok(flush)
+            }
+            Err(fault) => {
+                self.state.forget();
+                Err(fault)
+            }
+        }
     }
 
-    /// The state, current as of everything before `tx`. Take it after the unit of work began, never before: the
-    /// writer's turn is the lock that guards it.
+    /// Makes it durable.
+    ///
+    /// # Errors
+    /// Nothing of it stands.
+    pub async fn commit(self) -> Result<(), Fault> {
+        self.finish().await?.await
+    }
+
+    /// Forgets what was decided in memory: it does not stand.
+    pub fn abandon(mut self) {
+        self.state.forget();
+    }
+}
+
+impl Ledger {
+    /// The ledger on a migrated database. Must be called where tasks can be spawned.
+    #[must_use]
+    pub fn new(db: Db, instance: &str, tag: u16, offset: UtcOffset, dice: Dice) -> Self {
+        let (state, pipeline) = (Mutex::default(), Pipeline::start(db.clone()));
+        Self { db, instance: instance.to_owned(), tag, offset, dice, state, pipeline, flushed: AtomicU64::new(0) }
+    }
+
+    /// A place among the batches under way.
+    pub async fn room(&self) -> Room {
+        self.pipeline.room(1).await
+    }
+
+    /// Waits until every batch under way is written, and lets no other begin.
     ///
     /// # Errors
     /// The store can't be read.
-    pub async fn state(&self, tx: &mut Tx) -> Result<MutexGuard<'_, State>, Fault> {
+    pub async fn alone(&self, flow: &'static str) -> Result<Alone<'_>, Fault> {
+        let room = self.pipeline.room(BATCHES_UNDER_WAY_MAX).await;
+        let mut tx = self.db.begin(flow).await?;
         let mut state = self.state.lock().await;
-        let failed = state.flush.clone().and_then(FutureExt::now_or_never).is_some_and(|f| f.is_err());
-        if failed || !state.ready {
-            *state = State::default();
-            if let Err(fault) = self.rebuild(tx, &mut state).await {
-                *state = State::default();
+        if !self.is_current(&state) {
+            state.forget();
+            if let Err(fault) = self.rebuild(&mut tx, &mut state).await {
+                state.forget();
                 return Err(fault);
             }
+            state.generation = self.pipeline.next_generation();
             state.ready = true;
         }
-        Ok(state)
+        Ok(Alone { tx, state, pipeline: &self.pipeline, _room: room })
     }
 
-    /// Forgets everything in memory: after a unit of work that changed it and did not commit.
-    pub fn forget(state: &mut State) {
-        *state = State::default();
+    /// The state without a unit of work, when it can be trusted.
+    pub(crate) async fn current(&self) -> Option<MutexGuard<'_, State>> {
+        let state = self.state.lock().await;
+        self.is_current(&state).then_some(state)
     }
 
-    /// Commits a unit of work that changed the state, and lets go of the state before it waits for the flush: whoever
-    /// comes next has the writer's turn already and waits for the state, and the flush waits for him.
-    ///
-    /// # Errors
-    /// Nothing of it stands, and the state is read again before it is used.
-    pub async fn commit(mut tx: Tx, mut state: MutexGuard<'_, State>) -> Result<(), Fault> {
-        let flush = match tx.finish().await {
-            Ok(flush) => flush.shared(),
-            Err(fault) => {
-                Self::forget(&mut state);
-                return Err(fault);
-            }
-        };
-        state.flush = Some(flush.clone());
-        drop(state);
-        flush.await
+    fn is_current(&self, state: &State) -> bool {
+        state.ready && self.pipeline.usable(state.generation).is_ok()
+    }
+
+    /// Sends what was decided on its way into the store, in the order of decisions: call it under the state's lock.
+    pub(crate) fn send(&self, state: &mut State, room: Room, work: Work) -> Sent {
+        let sent = self.pipeline.send(state.generation, room, work);
+        state.flush = Some(sent.flush.clone());
+        sent
     }
 
     /// Notes that postings up to `seq` are durable.
@@ -194,15 +260,18 @@ impl Ledger {
         self.flushed.fetch_max(seq, Ordering::SeqCst);
     }
 
-    /// Looks at the state as far as it is durable: waits for the flush of what `look` saw, if need be.
+    /// Looks at an account and its owner as far as they are durable: waits for the flush of what `look` saw, if need be.
     ///
     /// # Errors
     /// The store can't be read, or the flush failed.
-    pub async fn look<T>(&self, no: u64, look: impl Fn(&State, &Account) -> T) -> Result<Option<T>, Fault> {
-        let state = self.state.lock().await;
-        let known = state.ready.then(|| state.book.accounts.get(no)).flatten();
-        if let Some(account) = known {
-            let (seen, changed) = (look(&state, account), account.changed);
+    pub async fn look<T>(&self, no: u64, look: impl Fn(&Account, Owner) -> T) -> Result<Option<T>, Fault> {
+        let state = match self.current().await {
+            Some(state) => state,
+            None => self.alone("deposit.rebuild").await?.state,
+        };
+        if let Some(account) = state.book.accounts.get(no) {
+            let owner = state.book.owners.get(&account.customer).copied().unwrap_or_default();
+            let (seen, changed) = (look(account, owner), account.changed);
             let flush = state.flush.clone().filter(|_| changed > self.flushed.load(Ordering::SeqCst));
             drop(state);
             if let Some(flush) = flush {
@@ -210,11 +279,33 @@ impl Ledger {
             }
             return Ok(Some(seen));
         }
-        drop(state);
-        let mut tx = self.db.begin("deposit.look").await?;
-        let mut state = self.state(&mut tx).await?;
-        self.load(&mut tx, &mut state, no).await?;
-        Ok(state.book.accounts.get(no).map(|account| look(&state, account)))
+        // Not touched since the start: what is written back is what holds.
+        let mut tx = self.db.read("deposit.look").await?;
+        let found = store::accounts::load(&mut tx, no, |code| state.product(code)).await?;
+        let Some(account) = found else { return Ok(None) };
+        let owner = store::accounts::owner(&mut tx, account.customer).await?.unwrap_or_default();
+        Ok(Some(look(&account, owner)))
+    }
+
+    /// The product of an account, if it is known.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub async fn product_of(&self, account: &Account) -> Result<Option<Arc<Product>>, Fault> {
+        let state = match self.current().await {
+            Some(state) => state,
+            None => self.alone("deposit.rebuild").await?.state,
+        };
+        Ok(state.products.get(account.product as usize).cloned())
+    }
+
+    /// Takes over a standing that is in the store.
+    pub async fn take_standing(&self, customer: CustomerId, owner: Owner) {
+        let mut state = self.state.lock().await;
+        let known = state.book.owners.get(&customer).map_or(-1, |owner| owner.version);
+        if state.ready && known < owner.version {
+            state.book.owners.insert(customer, owner);
+        }
     }
 
     /// Brings an account and its owner into the book.
@@ -235,18 +326,37 @@ impl Ledger {
         Ok(())
     }
 
+    /// Ids and currencies of the accounts of stored rows: from memory where they are, else from the store.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub(crate) async fn names(&self, tx: &mut Tx, book: Option<&Book>, rows: &[Stored]) -> Result<Names, Fault> {
+        let wanted = accounts_of(rows);
+        let mut names = Names::default();
+        let mut missing = Vec::new();
+        let guard = if book.is_none() { Some(self.state.lock().await) } else { None };
+        let book = book.or(guard.as_ref().map(|state| &state.book));
+        for no in wanted {
+            match book.and_then(|book| book.accounts.get(no)) {
+                Some(account) => drop(names.insert(no, (account.id, account.currency))),
+                None => missing.push(no),
+            }
+        }
+        drop(guard);
+        for no in missing {
+            if !names.contains_key(&no)
+                && let Some(name) = store::accounts::name(tx, no).await?
+            {
+                names.insert(no, name);
+            }
+        }
+        Ok(names)
+    }
+
     async fn rebuild(&self, tx: &mut Tx, state: &mut State) -> Result<(), Fault> {
         for (code, from, text) in store::products::all(tx).await? {
             let terms = crate::terms_text::read(&text, from).map_err(Fault::Damaged)?;
-            let at = match state.product(&code) {
-                Some(at) => at as usize,
-                None => {
-                    state.products.push(Product { code, ..Product::default() });
-                    state.products.len() - 1
-                }
-            };
-            state.products[at].history.add(terms);
-            state.products[at].texts.push((from, text));
+            state.offer(&code, terms);
         }
         state.take_limits();
         state.last_no = store::accounts::last_no(tx).await?;
@@ -302,14 +412,18 @@ impl Ledger {
     /// # Errors
     /// The store can't be written.
     pub async fn fold(&self) -> Result<usize, Fault> {
-        let mut tx = self.db.begin("deposit.fold").await?;
-        let mut state = self.state(&mut tx).await?;
-        let (upto, mut dirty) = (state.seq, std::mem::take(&mut state.dirty).into_iter().collect::<Vec<_>>());
+        let Some(mut state) = self.current().await else { return Ok(0) };
+        let (upto, dirty) = (state.seq, std::mem::take(&mut state.dirty));
+        if upto <= self.flushed.load(Ordering::SeqCst) {
+            // The store has them all now, and is asked where it matters.
+            state.book.holds.retain(|_, hold| hold.remaining > 0);
+            state.book.reversed.clear();
+        }
         drop(state);
-        drop(tx);
         if dirty.is_empty() {
             return Ok(0);
         }
+        let mut dirty: Vec<u64> = dirty.into_iter().collect();
         dirty.sort_unstable();
         for (i, run) in dirty.chunks(ACCOUNTS_PER_FOLD_MAX).enumerate() {
             if let Err(fault) = self.fold_run(run).await {
@@ -318,20 +432,23 @@ impl Ledger {
                 return Err(fault);
             }
         }
-        let mut tx = self.db.begin("deposit.folded").await?;
-        store::accounts::set_folded(&mut tx, upto).await?;
-        tx.commit().await?;
+        let room = self.room().await;
+        let Some(mut state) = self.current().await else { return Ok(0) };
+        let sent = self.send(&mut state, room, Work::Folded(upto));
+        drop(state);
+        sent.flush.await?;
         Ok(dirty.len())
     }
 
     async fn fold_run(&self, run: &[u64]) -> Result<(), Fault> {
-        let mut tx = self.db.begin("deposit.fold_run").await?;
-        let state = self.state(&mut tx).await?;
-        for account in run.iter().filter_map(|no| state.book.accounts.get(*no)) {
-            store::accounts::write_balance(&mut tx, account).await?;
-        }
+        let room = self.room().await;
+        let Some(mut state) = self.current().await else {
+            return Err(Fault::Busy("the ledger is to be rebuilt first".into()));
+        };
+        let accounts = run.iter().filter_map(|no| state.book.accounts.get(*no)).cloned().collect();
+        let sent = self.send(&mut state, room, Work::Balances(accounts));
         drop(state);
-        tx.commit().await
+        sent.flush.await
     }
 
     /// The id of the posting at `seq`, made at `at`.
@@ -346,6 +463,12 @@ impl Ledger {
         let seq = u64::try_from(rest & u128::from(u64::MAX)).ok()?;
         (rest >> 64 == u128::from(self.tag)).then_some(seq)
     }
+}
+
+/// Numbers of the accounts that stored rows touch.
+fn accounts_of(rows: &[Stored]) -> Vec<u64> {
+    let legs = rows.iter().filter_map(|row| row.posting.as_ref()).flat_map(|p| [p.debit, p.credit]);
+    legs.flatten().map(|leg| leg.account).collect()
 }
 
 /// Milliseconds of an instant, for ids.

@@ -9,6 +9,7 @@ pub mod combiner;
 pub mod domain;
 pub mod flows;
 pub mod ledger;
+mod pipeline;
 pub mod service;
 pub mod store;
 pub mod terms_text;

@@ -164,13 +164,18 @@ impl Handler for Standing {
         async move {
             for event in events {
                 let standing = read(event)?;
-                if let Some(owner) = standing::keep(tx, &standing).await? {
-                    // Decisions may use it at once: should this unit of work fail, the event comes again.
-                    let mut state = self.0.state(tx).await?;
-                    state.book.owners.insert(standing.customer, owner);
-                }
+                standing::keep(tx, &standing).await?;
             }
             Ok(())
+        }
+        .boxed()
+    }
+
+    fn applied<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, ()> {
+        async move {
+            for standing in events.iter().filter_map(|event| read(event).ok()) {
+                self.0.take_standing(standing.customer, standing::owner(&standing)).await;
+            }
         }
         .boxed()
     }
@@ -186,13 +191,11 @@ impl Postings {
         let ranges = store::outbox::ranges(&mut tx, limit).await?;
         let (Some((first, _)), Some((_, last))) = (ranges.first(), ranges.last()) else { return Ok(Vec::new()) };
         let rows = store::postings::range(&mut tx, *first, *last, limit).await?;
-        drop(tx);
-        let mut tx = ledger.db.begin("deposit.tell").await?;
-        let mut state = ledger.state(&mut tx).await?;
+        let names = ledger.names(&mut tx, None, &rows).await?;
         let mut events = Vec::with_capacity(rows.len());
         for row in rows {
             let seq = row.seq;
-            let outcome = known(ledger, &mut tx, &mut state, row).await?;
+            let outcome = known(&mut tx, &names, row).await?;
             events.push(self.event(seq, &outcome)?);
         }
         Ok(events)

@@ -72,7 +72,9 @@ pub trait Handler: Send + Sync {
         EVENTS_PER_TX_MAX
     }
     /// Called after the unit of work is durable.
-    fn applied(&self, _events: &[Event]) {}
+    fn applied<'a>(&'a self, _events: &'a [Event]) -> BoxFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// A group that reads topics into one service's database.
@@ -224,7 +226,7 @@ impl Consumer {
             self.handler.apply(&mut tx, events).await?;
         }
         tx.commit().await?;
-        self.handler.applied(events);
+        self.handler.applied(events).await;
         Ok(())
     }
 
@@ -260,7 +262,7 @@ impl Consumer {
             if let Some(rejected) = rejected {
                 return Ok(Redriven { done, rejected: Some((letter.id, rejected)) });
             }
-            self.handler.applied(event);
+            self.handler.applied(event).await;
             done += 1;
         }
     }

@@ -296,6 +296,12 @@ impl Db {
         Ok(self.tx(self.engine.read()?, flow))
     }
 
+    /// The present instant, by the clock that dates units of work.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Whether nobody else can write this database, so that state may be kept in memory between commits.
     #[must_use]
     pub fn sole_owner(&self) -> bool {

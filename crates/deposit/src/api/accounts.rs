@@ -22,7 +22,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::postings::owned;
 use super::{Api, wire as convert};
-use crate::domain::book::{Account, Marks, Owner};
+use crate::domain::book::Marks;
 use crate::domain::decide::Refusal;
 use crate::domain::eligibility::number_of;
 use crate::flows::accounts::{self, Kept, Opening, Shown};
@@ -90,10 +90,8 @@ pub async fn open_account(
 }
 
 async fn show(api: &Api, no: u64) -> Result<Option<wire::Account>, Refused> {
-    let seen = |state: &crate::ledger::State, a: &Account| {
-        (a.clone(), state.book.owners.get(&a.customer).copied().unwrap_or_default())
-    };
-    let Some((account, owner)): Option<(Account, Owner)> = api.ledger.look(no, seen).await? else { return Ok(None) };
+    let found = api.ledger.look(no, |account, owner| (account.clone(), owner));
+    let Some((account, owner)) = found.await? else { return Ok(None) };
     let mut tx = api.ledger.db.read("deposit.describe").await?;
     let Some((number, product)) = store::accounts::describe(&mut tx, no).await? else { return Ok(None) };
     Ok(Some(convert::account(&account, owner, number, product)))

@@ -55,7 +55,7 @@ pub async fn daily_balances(
     if query.from.zip(query.to).is_some_and(|(from, to)| from > to) {
         return Err(Refused::field(Code::InvalidField, "from", "must not lie after to"));
     }
-    let account = api.ledger.look(number_of(id), |_, a| a.clone()).await?.ok_or_else(Refused::not_found)?;
+    let account = api.ledger.look(number_of(id), |a, _| a.clone()).await?.ok_or_else(Refused::not_found)?;
     let today = convert::today(&api.ledger, known.now);
     // A request of yesterday that came late belongs to the account's running day, which may be ahead of the clock's.
     let last = today.max(account.day.date);

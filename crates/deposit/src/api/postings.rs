@@ -37,7 +37,7 @@ async fn may(api: &Api, known: &Known, command: &Command) -> Result<(), Refused>
 
 /// The account exists and the caller may see it.
 pub(super) async fn owned(api: &Api, known: &Known, id: AccountId) -> Result<(), Refused> {
-    let owner = api.ledger.look(number_of(id), |_, a| (a.id, a.customer)).await?;
+    let owner = api.ledger.look(number_of(id), |a, _| (a.id, a.customer)).await?;
     match owner {
         Some((found, customer)) if found == id && known.may_see(&customer.to_string()) => Ok(()),
         _ => Err(Refused::not_found()),
@@ -129,10 +129,9 @@ pub async fn post_batch(State(api): State<Api>, known: Known, Strict(body): Stri
 
 async fn stored(api: &Api, known: &Known, row: Option<store::postings::Stored>) -> Answer {
     let Some(row) = row else { return Err(Refused::not_found()) };
-    let mut tx = api.ledger.db.begin("deposit.show_posting").await?;
-    let mut state = api.ledger.state(&mut tx).await?;
-    let outcome = post::known(&api.ledger, &mut tx, &mut state, row).await?;
-    drop(state);
+    let mut tx = api.ledger.db.read("deposit.show_posting").await?;
+    let names = api.ledger.names(&mut tx, None, std::slice::from_ref(&row)).await?;
+    let outcome = post::known(&mut tx, &names, row).await?;
     drop(tx);
     if let Outcome::Posted(posted, _) = &outcome {
         let mut seen = Vec::new();
@@ -227,7 +226,7 @@ pub async fn entries(
     let limit = u64::from(paging::limit(query.limit)?);
     let after = paging::cursor(query.cursor.as_deref())?.or(query.after_serial).unwrap_or(0);
     let no = number_of(id);
-    let top = api.ledger.look(no, |_, a| (a.serial, a.path.last())).await?.ok_or_else(Refused::not_found)?;
+    let top = api.ledger.look(no, |a, _| (a.serial, a.path.last())).await?.ok_or_else(Refused::not_found)?;
     let upto = top.0.min(after.saturating_add(limit));
     let mut tx = api.ledger.db.read("deposit.entries").await?;
     let found = store::postings::entries(&mut tx, no, top, after, upto).await?;
@@ -262,13 +261,16 @@ pub async fn entries(
 pub async fn preview_interest(State(api): State<Api>, known: Known, InPath(id): InPath<AccountId>) -> Answer {
     owned(&api, &known, id).await?;
     let today = convert::today(&api.ledger, known.now);
-    let mut tx = api.ledger.db.begin("deposit.preview").await?;
-    let mut state = api.ledger.state(&mut tx).await?;
-    api.ledger.load(&mut tx, &mut state, number_of(id)).await?;
-    let due = post::due(&mut tx, &state, id, today).await?;
-    let paid = state.book.accounts.get(number_of(id)).map_or(today, |a| a.paid_through);
-    drop(state);
-    drop(tx);
+    // The rows of all days that ended are there once the account as seen is durable.
+    let account = api.ledger.look(number_of(id), |a, _| a.clone()).await?.ok_or_else(Refused::not_found)?;
+    let due = match api.ledger.product_of(&account).await? {
+        Some(product) => {
+            let mut tx = api.ledger.db.read("deposit.preview").await?;
+            post::due(&mut tx, &product, &account, &[], today).await?
+        }
+        None => None,
+    };
+    let paid = account.paid_through;
     let preview = wire::InterestPreview {
         from: paid.add_days(1),
         to: today.add_days(-1),

@@ -81,20 +81,20 @@ pub async fn open(
     opening: &Opening,
     answer: impl Fn(&Result<Shown, Refusal>) -> Answer,
 ) -> Result<Kept, Fault> {
-    let mut tx = ledger.db.begin("deposit.open_account").await?;
-    let mut state = ledger.state(&mut tx).await?;
+    let mut alone = ledger.alone("deposit.open_account").await?;
+    let (tx, state) = (&mut alone.tx, &mut alone.state);
     match tx.recall(key, hash).await? {
         Recall::Same(answer) => return Ok(Kept::Again(answer)),
         Recall::KeyReused => return Ok(Kept::KeyReused),
         Recall::New => {}
     }
     if let Some(standing) = &opening.standing {
-        standing::keep(&mut tx, standing).await?;
+        standing::keep(tx, standing).await?;
     }
-    let owner = store::accounts::owner(&mut tx, opening.customer).await?;
-    let opened = decide_opening(ledger, tx.now(), &state, opening, owner)?;
+    let owner = store::accounts::owner(tx, opening.customer).await?;
+    let opened = decide_opening(ledger, tx.now(), state, opening, owner)?;
     if let Ok((account, number)) = &opened {
-        store::accounts::insert(&mut tx, account, number, &opening.product).await?;
+        store::accounts::insert(tx, account, number, &opening.product).await?;
     }
     let opened = opened.map(|(account, number)| Shown {
         account,
@@ -109,7 +109,7 @@ pub async fn open(
         state.book.owners.extend(owner.map(|owner| (account.customer, owner)));
         state.book.accounts.insert(account);
     }
-    Ledger::commit(tx, state).await.map(|()| Kept::New(answer))
+    alone.commit().await.map(|()| Kept::New(answer))
 }
 
 /// Everything that speaks against opening; product and currency, when nothing does.
@@ -193,18 +193,19 @@ pub async fn set_mark(
     (mark, on): (Marks, bool),
     deed: &Deed<'_>,
 ) -> Result<Option<()>, Fault> {
-    let mut tx = ledger.db.begin("deposit.set_mark").await?;
-    let mut state = ledger.state(&mut tx).await?;
-    ledger.load(&mut tx, &mut state, number_of(id)).await?;
+    let mut alone = ledger.alone("deposit.set_mark").await?;
+    let (tx, state) = (&mut alone.tx, &mut alone.state);
+    ledger.load(tx, state, number_of(id)).await?;
     let Some(mut account) = find(&state.book, id).cloned() else { return Ok(None) };
     if account.marks.any(mark) == on {
         return Ok(Some(())); // as it was: no deed
     }
     account.marks = account.marks.with(mark, on);
-    store::accounts::update_standing(&mut tx, &account).await?;
-    audit::note(&mut tx, deed).await?;
+    store::accounts::update_standing(tx, &account).await?;
+    audit::note(tx, deed).await?;
     state.book.accounts.insert(account);
-    Ledger::commit(tx, state).await.map(Some)
+    alone.commit().await?;
+    Ok(Some(()))
 }
 
 /// Closes an empty account, once per key; `answer` makes the answer that is kept. `None` when there is no such account.
@@ -218,16 +219,16 @@ pub async fn close(
     (id, date): (AccountId, BusinessDate),
     answer: impl Fn(&Result<Shown, Refusal>) -> Answer,
 ) -> Result<Option<Kept>, Fault> {
-    let mut tx = ledger.db.begin("deposit.close_account").await?;
-    let mut state = ledger.state(&mut tx).await?;
+    let mut alone = ledger.alone("deposit.close_account").await?;
+    let (tx, state) = (&mut alone.tx, &mut alone.state);
     match tx.recall(key, hash).await? {
         Recall::Same(answer) => return Ok(Some(Kept::Again(answer))),
         Recall::KeyReused => return Ok(Some(Kept::KeyReused)),
         Recall::New => {}
     }
-    ledger.load(&mut tx, &mut state, number_of(id)).await?;
+    ledger.load(tx, state, number_of(id)).await?;
     let Some(account) = find(&state.book, id).cloned() else { return Ok(None) };
-    let Some((number, product)) = store::accounts::describe(&mut tx, account.no).await? else { return Ok(None) };
+    let Some((number, product)) = store::accounts::describe(tx, account.no).await? else { return Ok(None) };
     let closed = if account.closed_on.is_some() {
         Err(vec![(Code::AccountClosed, "it was closed before".to_owned())])
     } else if account.ledger != 0 || account.held != 0 {
@@ -238,12 +239,12 @@ pub async fn close(
         Ok(Shown { account: Account { closed_on: Some(date), ..account }, owner, number, product })
     };
     if let Ok(shown) = &closed {
-        store::accounts::update_standing(&mut tx, &shown.account).await?;
+        store::accounts::update_standing(tx, &shown.account).await?;
     }
     let answer = answer(&closed);
     tx.remember(key, hash, &answer).await?;
     if let Ok(shown) = closed {
         state.book.accounts.insert(shown.account);
     }
-    Ledger::commit(tx, state).await.map(|()| Some(Kept::New(answer)))
+    alone.commit().await.map(|()| Some(Kept::New(answer)))
 }

@@ -24,28 +24,32 @@ pub async fn load_accounts(
     date: BusinessDate,
     count: u32,
 ) -> Result<Result<Vec<AccountId>, Refusal>, Fault> {
-    let mut tx = ledger.db.begin("deposit.load_accounts").await?;
-    let mut state = ledger.state(&mut tx).await?;
+    let mut alone = ledger.alone("deposit.load_accounts").await?;
+    let (tx, state) = (&mut alone.tx, &mut alone.state);
     let owner = Owner { version: 0, ..Owner::default() };
-    store::accounts::keep_owner(&mut tx, customer, owner, "person", birth_date).await?;
-    let owner = store::accounts::owner(&mut tx, customer).await?;
+    store::accounts::keep_owner(tx, customer, owner, "person", birth_date).await?;
+    let owner = store::accounts::owner(tx, customer).await?;
     let opening = Opening { customer, product: product.to_owned(), currency: None, date, standing: None };
     let mut opened = Vec::with_capacity(count as usize);
     for _ in 0..count.min(ACCOUNTS_PER_LOAD_MAX) {
-        let (account, number) = match decide_opening(ledger, tx.now(), &state, &opening, owner) {
+        let (account, number) = match decide_opening(ledger, tx.now(), state, &opening, owner) {
             Ok(Ok(decided)) => decided,
-            Ok(Err(refusal)) => return Ok(Err(refusal)),
+            Ok(Err(refusal)) => {
+                alone.abandon(); // the numbers taken so far are given back
+                return Ok(Err(refusal));
+            }
             Err(fault) => {
-                Ledger::forget(&mut state);
+                alone.abandon();
                 return Err(fault);
             }
         };
-        store::accounts::insert(&mut tx, &account, &number, product).await?;
+        store::accounts::insert(tx, &account, &number, product).await?;
         state.last_no = account.no;
         opened.push(account);
     }
     let ids = opened.iter().map(|account| account.id).collect();
     state.book.owners.extend(owner.map(|owner| (customer, owner)));
     opened.into_iter().for_each(|account| state.book.accounts.insert(account));
-    Ledger::commit(tx, state).await.map(|()| Ok(ids))
+    alone.commit().await?;
+    Ok(Ok(ids))
 }

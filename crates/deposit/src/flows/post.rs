@@ -1,5 +1,8 @@
 //! Posts a batch of commands in one unit of work. The batch is the function; one is a batch of one.
 //!
+//! A batch whose commands need nothing but memory is decided while earlier ones are still being written; one that needs
+//! the store (a key that may be known, an account not met yet, a hold, a reversal, interest) has the ledger to itself.
+//!
 //! | per | statements |
 //! |---|---|
 //! | batch | one outbox row |
@@ -9,19 +12,24 @@
 //! | key not greater than all before | one read |
 //! | hold, capture, release, reversal, interest | one or two reads, one write |
 
-use futures_util::FutureExt;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::{AccountId, InterestId};
 use jangbu_kernel::money::Currency;
+use jangbu_kernel::time::Timestamp;
 use jangbu_platform::db::{Fault, Tx};
 
-use crate::domain::book::{Account, Day, Hold};
+use crate::domain::book::{Account, Book, Day, Hold};
 use crate::domain::command::{Action, Command, Kind};
 use crate::domain::decide::{self, Decided, Posting, Refusal};
-use crate::domain::eligibility::number_of;
+use crate::domain::eligibility::{find, number_of};
 use crate::domain::interest::{self, Interest};
 use crate::domain::tax::TaxClass;
-use crate::ledger::{Flush, Ledger, Seen, State};
+use crate::ledger::{Ledger, Names, Product, Seen, State};
+use crate::pipeline::{Room, Work};
 use crate::store;
 use crate::store::postings::{NewRow, Stored};
 
@@ -60,58 +68,155 @@ pub enum Outcome {
     KeyReused,
 }
 
-#[derive(Default)]
-struct Writes {
+/// A decided batch with all that is to be written of it.
+pub(crate) struct Batch {
+    commands: Vec<Command>,
+    /// One per command.
+    outcomes: Vec<Outcome>,
+    /// When it was decided, microseconds UTC.
+    at: i64,
+    /// Commands that make a row, with its place.
     fresh: Vec<(usize, u64)>,
     ended: Vec<(u64, Day, u64)>,
     holds: Vec<Hold>,
 }
 
-/// Decides and writes a batch. The answers hold once the returned flush has ended well, and not before.
+/// What was learned of a batch's keys; they count as seen since.
+type Taken = Option<(u64, Vec<Seen>)>;
+
+/// Outcomes that hold once this has ended well, and not before.
+pub type Answers = BoxFuture<'static, Result<Vec<Outcome>, Fault>>;
+
+/// Decides a batch and sends it on its way. `room` is its place among the batches under way.
 ///
 /// # Errors
-/// Nothing of the batch stands.
-pub async fn post(ledger: &Ledger, commands: &[Command]) -> Result<(Vec<Outcome>, Flush), Fault> {
-    let mut tx = ledger.db.begin("deposit.post").await?;
-    let mut state = ledger.state(&mut tx).await?;
-    let done = write(ledger, &mut tx, &mut state, commands).await;
-    let flush = match done {
-        Ok(outcomes) => tx.finish().await.map(|flush| (outcomes, flush.shared())),
-        Err(fault) => Err(fault),
-    };
-    match &flush {
-        Ok((_, flush)) => state.flush = Some(flush.clone()),
-        Err(_) => Ledger::forget(&mut state), // what was decided in memory does not stand
+/// Nothing of the batch stands; the commands come back.
+pub async fn post(ledger: &Arc<Ledger>, room: Room, commands: Vec<Command>) -> Result<Answers, (Fault, Vec<Command>)> {
+    match decide_at_once(ledger, room, commands).await {
+        Ok(answers) => Ok(answers),
+        Err((commands, taken)) => decide_alone(ledger, commands, taken).await,
     }
-    flush
 }
 
-async fn write(ledger: &Ledger, tx: &mut Tx, state: &mut State, commands: &[Command]) -> Result<Vec<Outcome>, Fault> {
-    let now = tx.now().micros();
-    let mut outcomes: Vec<Outcome> = Vec::with_capacity(commands.len());
-    let mut writes = Writes::default();
+/// Whether a command can be decided by what is in memory.
+fn is_in_memory(book: &Book, command: &Command) -> bool {
+    match &command.action {
+        Action::Credit { account, .. } | Action::Debit { account, .. } | Action::Hold { account, .. } => {
+            find(book, *account).is_some()
+        }
+        Action::Transfer { from, to, .. } => find(book, *from).is_some() && find(book, *to).is_some(),
+        Action::Capture { .. } | Action::Release { .. } | Action::Reversal { .. } | Action::Interest { .. } => false,
+    }
+}
+
+/// Decides in memory, while earlier batches are still being written; gives the commands back where one of them needs
+/// the store.
+async fn decide_at_once(
+    ledger: &Arc<Ledger>,
+    room: Room,
+    commands: Vec<Command>,
+) -> Result<Answers, (Vec<Command>, Taken)> {
+    let Some(mut state) = ledger.current().await else { return Err((commands, None)) };
+    if !commands.iter().all(|command| is_in_memory(&state.book, command)) {
+        return Err((commands, None));
+    }
+    let seen: Vec<Seen> = commands.iter().map(|command| state.take_key(&command.key)).collect();
+    if seen.iter().any(|seen| *seen != Seen::Never) {
+        return Err((commands, Some((state.generation, seen))));
+    }
+    let mut batch = Batch::new(ledger.db.now(), commands.len());
     for (i, command) in commands.iter().enumerate() {
-        let before = match state.take_key(&command.key) {
+        let (seq, decided) = state.decide(command, batch.at);
+        let outcome = match batch.note(&mut state, i, seq, decided) {
+            Ok(posting) => {
+                Outcome::Posted(Box::new(show(&state, posting, batch.at, command.memo.clone(), None)), false)
+            }
+            Err(refusal) => Outcome::Refused(refusal, false),
+        };
+        batch.outcomes.push(outcome);
+    }
+    batch.commands = commands;
+    let sent = ledger.send(&mut state, room, Work::Postings(batch));
+    drop(state);
+    let ledger = Arc::clone(ledger);
+    Ok(async move {
+        let work = sent.back.await;
+        sent.flush.await?;
+        match work {
+            Ok(Work::Postings(batch)) => Ok(batch.answer(&ledger)),
+            _ => Err(Fault::Unavailable("the ledger is shutting down".into())),
+        }
+    }
+    .boxed())
+}
+
+/// Decides with the ledger to itself and the store at hand.
+async fn decide_alone(
+    ledger: &Arc<Ledger>,
+    commands: Vec<Command>,
+    taken: Taken,
+) -> Result<Answers, (Fault, Vec<Command>)> {
+    let mut alone = match ledger.alone("deposit.post").await {
+        Ok(alone) => alone,
+        Err(fault) => return Err((fault, commands)),
+    };
+    let mut batch = match decide_all(ledger, &mut alone.tx, &mut alone.state, &commands, taken).await {
+        Ok(batch) => batch,
+        Err(fault) => {
+            alone.abandon();
+            return Err((fault, commands));
+        }
+    };
+    batch.commands = commands;
+    if let Err(fault) = batch.store(&mut alone.tx).await {
+        alone.abandon();
+        return Err((fault, batch.commands));
+    }
+    match alone.finish().await {
+        Ok(flush) => {
+            let ledger = Arc::clone(ledger);
+            Ok(async move { flush.await.map(|()| batch.answer(&ledger)) }.boxed())
+        }
+        Err(fault) => Err((fault, batch.commands)),
+    }
+}
+
+async fn decide_all(
+    ledger: &Ledger,
+    tx: &mut Tx,
+    state: &mut State,
+    commands: &[Command],
+    taken: Taken,
+) -> Result<Batch, Fault> {
+    let mut batch = Batch::new(tx.now(), commands.len());
+    let taken = taken.filter(|(generation, _)| *generation == state.generation).map(|(_, seen)| seen);
+    for (i, command) in commands.iter().enumerate() {
+        let seen = taken.as_ref().map_or_else(|| state.take_key(&command.key), |seen| seen[i]);
+        let before = match seen {
             Seen::Never => None,
             Seen::Perhaps => Some(&commands[..0]),
             Seen::Lately => Some(&commands[..i]),
         };
         if let Some(before) = before
-            && let Some(known) = recall(ledger, tx, state, before, &outcomes, command).await?
+            && let Some(known) = recall(ledger, tx, state, before, &batch.outcomes, command).await?
         {
-            outcomes.push(known);
+            batch.outcomes.push(known);
             continue;
         }
-        let prepared = prepare(ledger, tx, state, command).await?;
-        state.seq += 1;
-        let seq = state.seq;
-        let decided = decide::decide(&mut state.book, seq, prepared.as_ref().unwrap_or(command), now);
-        writes.fresh.push((i, seq));
-        let outcome = note(tx, state, &mut writes, decided, command).await?;
-        outcomes.push(outcome);
+        let prepared = prepare(ledger, tx, state, &batch.ended, command).await?;
+        let (seq, decided) = state.decide(prepared.as_ref().unwrap_or(command), batch.at);
+        let outcome = match batch.note(state, i, seq, decided) {
+            Ok(posting) => {
+                let interest = store_at_once(tx, state, &posting).await?;
+                let undone_at = undone_at(tx, &posting).await?;
+                let posted = show(state, posting, batch.at, command.memo.clone(), interest);
+                Outcome::Posted(Box::new(Posted { undone_at, ..posted }), false)
+            }
+            Err(refusal) => Outcome::Refused(refusal, false),
+        };
+        batch.outcomes.push(outcome);
     }
-    store_all(tx, commands, &outcomes, &writes).await?;
-    Ok(outcomes)
+    Ok(batch)
 }
 
 /// What is known under a key: from an earlier command of this batch, or from the store.
@@ -136,17 +241,15 @@ async fn recall(
     if row.hash != command.hash {
         return Ok(Some(Outcome::KeyReused));
     }
-    known(ledger, tx, state, row).await.map(Some)
+    let names = ledger.names(tx, Some(&state.book), std::slice::from_ref(&row)).await?;
+    known(tx, &names, row).await.map(Some)
 }
 
-/// A stored row as an outcome that is given again.
-pub(crate) async fn known(ledger: &Ledger, tx: &mut Tx, state: &mut State, row: Stored) -> Result<Outcome, Fault> {
+/// A stored row as an outcome that is given again; `names` are of its accounts.
+pub(crate) async fn known(tx: &mut Tx, names: &Names, row: Stored) -> Result<Outcome, Fault> {
     let Some(mut posting) = row.posting else {
         return Ok(Outcome::Refused(refusal_from(row.refused.as_deref().unwrap_or("")), true));
     };
-    for leg in [posting.debit, posting.credit].into_iter().flatten() {
-        ledger.load(tx, state, leg.account).await?;
-    }
     let mut interest = None;
     if posting.kind == Kind::Interest
         && let Some(paid) = store::days::payment(tx, posting.seq).await?
@@ -163,8 +266,12 @@ pub(crate) async fn known(ledger: &Ledger, tx: &mut Tx, state: &mut State, row: 
             periods: Vec::new(),
         }));
     }
-    let mut posted = show(state, posting, row.posted_at, row.memo, interest)?;
-    posted.undone_at = undone_at(tx, &posted.posting).await?;
+    let name = |leg: Option<decide::Leg>| leg.and_then(|l| names.get(&l.account)).copied();
+    let (debit, credit) = (name(posting.debit), name(posting.credit));
+    let (_, currency) = debit.or(credit).ok_or_else(|| Fault::Damaged("a posting of no known account".into()))?;
+    let (debit, credit) = (debit.map(|(id, _)| id), credit.map(|(id, _)| id));
+    let undone_at = undone_at(tx, &posting).await?;
+    let posted = Posted { debit, credit, currency, at: row.posted_at, memo: row.memo, interest, undone_at, posting };
     Ok(Outcome::Posted(Box::new(posted), true))
 }
 
@@ -173,23 +280,23 @@ async fn undone_at(tx: &mut Tx, posting: &Posting) -> Result<Option<i64>, Fault>
     Ok(store::postings::by_seq(tx, original).await?.map(|row| row.posted_at))
 }
 
-fn show(
-    state: &State,
-    posting: Posting,
-    at: i64,
-    memo: Option<String>,
-    interest: Option<InterestId>,
-) -> Result<Posted, Fault> {
+/// A posting just decided: its accounts are in the book.
+fn show(state: &State, posting: Posting, at: i64, memo: Option<String>, interest: Option<InterestId>) -> Posted {
     let account = |leg: Option<decide::Leg>| leg.and_then(|l| state.book.accounts.get(l.account));
     let (debit, credit) = (account(posting.debit), account(posting.credit));
-    let currency = debit.or(credit).map(|a| a.currency);
-    let currency = currency.ok_or_else(|| Fault::Damaged("a posting of no known account".into()))?;
+    let currency = debit.or(credit).expect("a posting is of an account in the book").currency;
     let id = |account: Option<&Account>| account.map(|a| a.id);
-    Ok(Posted { debit: id(debit), credit: id(credit), currency, at, memo, interest, undone_at: None, posting })
+    Posted { debit: id(debit), credit: id(credit), currency, at, memo, interest, undone_at: None, posting }
 }
 
 /// Loads what a command decides by; some commands carry what was found.
-async fn prepare(ledger: &Ledger, tx: &mut Tx, state: &mut State, command: &Command) -> Result<Option<Command>, Fault> {
+async fn prepare(
+    ledger: &Ledger,
+    tx: &mut Tx,
+    state: &mut State,
+    ended: &[(u64, Day, u64)],
+    command: &Command,
+) -> Result<Option<Command>, Fault> {
     match &command.action {
         Action::Credit { account, .. } | Action::Debit { account, .. } | Action::Hold { account, .. } => {
             ledger.load(tx, state, number_of(*account)).await?;
@@ -220,7 +327,10 @@ async fn prepare(ledger: &Ledger, tx: &mut Tx, state: &mut State, command: &Comm
         Action::Reversal { original: None } => {}
         Action::Interest { account, .. } => {
             ledger.load(tx, state, number_of(*account)).await?;
-            let due = due(tx, state, *account, command.date).await?;
+            let due = match find(&state.book, *account).map(|a| (a, state.products.get(a.product as usize))) {
+                Some((account, Some(product))) => due(tx, product, account, ended, command.date).await?,
+                _ => None,
+            };
             let action = Action::Interest { account: *account, due };
             return Ok(Some(Command { action, ..command.clone() }));
         }
@@ -228,111 +338,137 @@ async fn prepare(ledger: &Ledger, tx: &mut Tx, state: &mut State, command: &Comm
     Ok(None)
 }
 
-/// Interest of an account up to the day before `date`; none when no day is unpaid.
+/// Interest of an account up to the day before `date`; none when no day is unpaid. Days in `ended` (of any account)
+/// have ended, but have no row yet.
 ///
 /// # Errors
 /// The store can't be read, or the account's terms don't cover its days.
-pub async fn due(tx: &mut Tx, state: &State, id: AccountId, date: BusinessDate) -> Result<Option<Interest>, Fault> {
-    let Some(account) = state.book.accounts.get(number_of(id)).filter(|a| a.id == id) else { return Ok(None) };
+pub async fn due(
+    tx: &mut Tx,
+    product: &Product,
+    account: &Account,
+    ended: &[(u64, Day, u64)],
+    date: BusinessDate,
+) -> Result<Option<Interest>, Fault> {
     let (from, to) = (account.paid_through.add_days(1), date.add_days(-1));
-    let Some(product) = state.products.get(account.product as usize).filter(|_| from <= to) else {
+    if from > to {
         return Ok(None);
-    };
-    let closings = closings(tx, account, from, to).await?;
+    }
+    let closings = closings(tx, account, ended, from, to).await?;
     let worked = interest::work_out(&product.history, TaxClass::Normal, &closings, from, to);
-    worked.map(Some).map_err(|e| Fault::Damaged(format!("interest of {id}: {e:?}")))
+    worked.map(Some).map_err(|e| Fault::Damaged(format!("interest of {}: {e:?}", account.id)))
 }
 
 /// Closing balances from the day before `from`, as days from which each holds.
 async fn closings(
     tx: &mut Tx,
     account: &Account,
+    ended: &[(u64, Day, u64)],
     from: BusinessDate,
     to: BusinessDate,
 ) -> Result<Vec<(BusinessDate, i64)>, Fault> {
     let day = account.day;
-    let running = if day.date <= to { Some((day.date, account.ledger)) } else { None };
     if day.date <= from {
         return Ok(vec![(from, account.ledger)]); // untouched since: one balance for all days
     }
-    let rows = store::days::between(tx, account.no, from, to).await?;
-    let opening = rows.first().map_or(day.opening, |r| r.opening);
+    // Rows of days after the account's own belong to what came after it was looked at.
+    let rows = store::days::between(tx, account.no, from, to.min(day.date.add_days(-1))).await?;
+    let mut days: Vec<(BusinessDate, i64, i64)> = rows.iter().map(|r| (r.date, r.opening, r.closing)).collect();
+    let lately = ended.iter().filter(|(no, d, _)| *no == account.no && (from..=to).contains(&d.date));
+    days.extend(lately.map(|(_, d, _)| (d.date, d.opening, d.opening + d.credits - d.debits)));
+    let opening = days.first().map_or(day.opening, |(_, opening, _)| *opening);
     let mut closings = vec![(from.add_days(-1), opening)];
-    closings.extend(rows.iter().map(|r| (r.date, r.closing)));
-    closings.extend(running);
+    closings.extend(days.iter().map(|(date, _, closing)| (*date, *closing)));
+    if day.date <= to {
+        closings.push((day.date, account.ledger));
+    }
     Ok(closings)
 }
 
-/// Collects what a decision writes besides its posting row.
-async fn note(
-    tx: &mut Tx,
-    state: &mut State,
-    writes: &mut Writes,
-    decided: Decided,
-    command: &Command,
-) -> Result<Outcome, Fault> {
-    writes.ended.extend(decided.ended);
-    writes.holds.extend(decided.hold);
-    let posting = match decided.outcome {
-        Ok(posting) => posting,
-        Err(refusal) => return Ok(Outcome::Refused(refusal, false)),
-    };
-    for leg in [posting.debit, posting.credit].into_iter().flatten() {
-        state.touch(leg.account);
-    }
-    let mut id = None;
+/// Writes what later commands of the same batch look for in the store; the id of an interest payment.
+async fn store_at_once(tx: &mut Tx, state: &mut State, posting: &Posting) -> Result<Option<InterestId>, Fault> {
     match (posting.kind, posting.refers, &posting.interest, posting.credit) {
         (Kind::Interest, _, Some(interest), Some(leg)) => {
-            let new = InterestId::from_bytes(tx.new_id());
-            store::days::insert_interest(tx, posting.seq, leg.account, new, interest).await?;
-            id = Some(new);
+            let id = InterestId::from_bytes(tx.new_id());
+            store::days::insert_interest(tx, posting.seq, leg.account, id, interest).await?;
+            Ok(Some(id))
         }
         (Kind::Reversal, Some(original), _, _) => {
             state.book.reversed.insert(original);
             store::postings::insert_reversal(tx, original, posting.seq).await?;
+            Ok(None)
         }
-        _ => {}
+        _ => Ok(None),
     }
-    let mut posted = show(state, posting, tx.now().micros(), command.memo.clone(), id)?;
-    posted.undone_at = undone_at(tx, &posted.posting).await?;
-    Ok(Outcome::Posted(Box::new(posted), false))
 }
 
-async fn store_all(tx: &mut Tx, commands: &[Command], outcomes: &[Outcome], writes: &Writes) -> Result<(), Fault> {
-    let refusals: Vec<String> = writes
-        .fresh
-        .iter()
-        .map(|(i, _)| match &outcomes[*i] {
+impl Batch {
+    fn new(now: Timestamp, commands: usize) -> Self {
+        Self {
+            commands: Vec::new(),
+            outcomes: Vec::with_capacity(commands),
+            at: now.micros(),
+            fresh: Vec::with_capacity(commands),
+            ended: Vec::new(),
+            holds: Vec::new(),
+        }
+    }
+
+    /// Collects what a decision writes.
+    fn note(&mut self, state: &mut State, at: usize, seq: u64, decided: Decided) -> Result<Posting, Refusal> {
+        self.fresh.push((at, seq));
+        self.ended.extend(decided.ended);
+        self.holds.extend(decided.hold);
+        let posting = decided.outcome?;
+        for leg in [posting.debit, posting.credit].into_iter().flatten() {
+            state.touch(leg.account);
+        }
+        Ok(posting)
+    }
+
+    /// Writes the batch.
+    ///
+    /// # Errors
+    /// The unit of work must be dropped.
+    pub(crate) async fn store(&self, tx: &mut Tx) -> Result<(), Fault> {
+        let refusal = |i: &usize| match &self.outcomes[*i] {
             Outcome::Refused(refusal, _) => refusal_text(refusal),
             _ => String::new(),
-        })
-        .collect();
-    let mut rows: Vec<NewRow<'_>> = Vec::with_capacity(writes.fresh.len());
-    for (at, (i, seq)) in writes.fresh.iter().enumerate() {
-        let command = &commands[*i];
-        let outcome = match &outcomes[*i] {
-            Outcome::Posted(posted, _) => Ok(&posted.posting),
-            _ => Err(refusals[at].as_str()),
         };
-        rows.push(NewRow {
-            seq: *seq,
-            key: &command.key,
-            hash: command.hash,
-            kind: command.action.kind(),
-            date: command.date,
-            memo: command.memo.as_deref(),
-            outcome,
-        });
+        let refusals: Vec<String> = self.fresh.iter().map(|(i, _)| refusal(i)).collect();
+        let row = |(at, (i, seq)): (usize, &(usize, u64))| {
+            let command = &self.commands[*i];
+            NewRow {
+                seq: *seq,
+                key: &command.key,
+                hash: command.hash,
+                kind: command.action.kind(),
+                date: command.date,
+                at: self.at,
+                memo: command.memo.as_deref(),
+                outcome: match &self.outcomes[*i] {
+                    Outcome::Posted(posted, _) => Ok(&posted.posting),
+                    _ => Err(refusals[at].as_str()),
+                },
+            }
+        };
+        let rows: Vec<NewRow<'_>> = self.fresh.iter().enumerate().map(row).collect();
+        store::days::insert(tx, &self.ended).await?;
+        store::postings::insert(tx, &rows).await?;
+        for hold in &self.holds {
+            store::days::put_hold(tx, hold).await?;
+        }
+        if let (Some((_, first)), Some((_, last))) = (self.fresh.first(), self.fresh.last()) {
+            store::outbox::insert(tx, *first, *last).await?;
+        }
+        Ok(())
     }
-    store::days::insert(tx, &writes.ended).await?;
-    store::postings::insert(tx, &rows).await?;
-    for hold in &writes.holds {
-        store::days::put_hold(tx, hold).await?;
+
+    /// The outcomes, once they are durable.
+    fn answer(self, ledger: &Ledger) -> Vec<Outcome> {
+        ledger.flushed(self.fresh.last().map_or(0, |(_, seq)| *seq));
+        self.outcomes
     }
-    if let (Some((_, first)), Some((_, last))) = (writes.fresh.first(), writes.fresh.last()) {
-        store::outbox::insert(tx, *first, *last).await?;
-    }
-    Ok(())
 }
 
 /// A refusal as it is kept: a line per failure, code and text.

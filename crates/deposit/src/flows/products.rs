@@ -23,10 +23,10 @@ pub async fn add_version(
         Err(flaws) => return Ok(Err(flaws)),
     };
     let flaw = |field: &str, why: &str| Ok(Err(vec![(field.to_owned(), why.to_owned())]));
-    let mut tx = ledger.db.begin("deposit.add_terms").await?;
-    let mut state = ledger.state(&mut tx).await?;
+    let mut alone = ledger.alone("deposit.add_terms").await?;
+    let (tx, state) = (&mut alone.tx, &mut alone.state);
     let kept = serde_json::to_string(text).map_err(|e| Fault::Damaged(e.to_string()))?;
-    if store::products::find(&mut tx, &text.code, terms.from).await?.is_some_and(|stands| stands == kept) {
+    if store::products::find(tx, &text.code, terms.from).await?.is_some_and(|stands| stands == kept) {
         return Ok(Ok(())); // as it stands: no deed
     }
     if let Some(first) = state.product(&text.code).and_then(|at| state.products[at as usize].history.versions().first())
@@ -39,12 +39,14 @@ pub async fn add_version(
             return flaw("from", "must not lie before today: terms of days that ended stay as they are");
         }
     }
-    if store::products::insert(&mut tx, &text.code, terms.from, &kept).await? == Inserted::Duplicate {
+    if store::products::insert(tx, &text.code, terms.from, &kept).await? == Inserted::Duplicate {
         return flaw("from", "has a version already, which stands");
     }
     let result = format!("terms from {} on", terms.from);
     let deed = Deed { who, what: "product.version", subject: &text.code, reason: "", result: &result };
-    audit::note(&mut tx, &deed).await?;
-    Ledger::forget(&mut state); // read again with the new terms
-    Ledger::commit(tx, state).await.map(Ok)
+    audit::note(tx, &deed).await?;
+    state.offer(&text.code, terms);
+    state.take_limits();
+    alone.commit().await?;
+    Ok(Ok(()))
 }

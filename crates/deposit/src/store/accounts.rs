@@ -116,6 +116,14 @@ pub async fn last_no(tx: &mut Tx) -> Result<u64, Fault> {
     Ok(row.and_then(|r| r.opt_int(0)).map_or(0, number))
 }
 
+/// The id and currency of an account.
+pub async fn name(tx: &mut Tx, no: u64) -> Result<Option<(AccountId, Currency)>, Fault> {
+    let sql = "SELECT id, currency FROM account WHERE no = ?";
+    let Some(row) = tx.query_one(sql, &[no.cast_signed().into()]).await? else { return Ok(None) };
+    let currency = row.text(1).parse().map_err(|_| Fault::Damaged("a currency code".into()))?;
+    Ok(Some((AccountId::from_bytes(row.id(0)), currency)))
+}
+
 /// What the customer sees of an account besides its balance: number and product code.
 pub async fn describe(tx: &mut Tx, no: u64) -> Result<Option<(String, String)>, Fault> {
     let sql = "SELECT number, product FROM account WHERE no = ?";

@@ -41,6 +41,8 @@ pub struct NewRow<'a> {
     pub kind: Kind,
     /// The day the request belonged to.
     pub date: BusinessDate,
+    /// When it was decided, microseconds UTC.
+    pub at: i64,
     /// Text for the statement.
     pub memo: Option<&'a str>,
     /// The posting, or the refusal as text.
@@ -69,7 +71,7 @@ pub async fn insert(tx: &mut Tx, rows: &[NewRow<'_>]) -> Result<(), Fault> {
     let mut values = Vec::with_capacity(rows.len().min(ROWS_PER_INSERT) * COLUMNS);
     for run in rows.chunks(ROWS_PER_INSERT) {
         values.clear();
-        bind(run, tx.now().micros(), &mut values);
+        bind(run, &mut values);
         if tx.insert_rows(INSERT, COLUMNS, &values).await? == Inserted::Duplicate {
             return Err(Fault::Busy("a key was taken meanwhile".into()));
         }
@@ -77,7 +79,7 @@ pub async fn insert(tx: &mut Tx, rows: &[NewRow<'_>]) -> Result<(), Fault> {
     Ok(())
 }
 
-fn bind<'a>(rows: &'a [NewRow<'_>], at: i64, values: &mut Vec<Value<'a>>) {
+fn bind<'a>(rows: &'a [NewRow<'_>], values: &mut Vec<Value<'a>>) {
     for row in rows {
         let posting = row.outcome.ok();
         values.extend([
@@ -97,7 +99,7 @@ fn bind<'a>(rows: &'a [NewRow<'_>], at: i64, values: &mut Vec<Value<'a>>) {
             Value::Int(posting.map_or(0, |p| p.counted)),
             posting.and_then(|p| p.refers).map(u64::cast_signed).into(),
             posting.map_or(row.date, |p| p.date).days().into(),
-            Value::Int(at),
+            Value::Int(row.at),
             row.memo.into(),
         ]);
     }

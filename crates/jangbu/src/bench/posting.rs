@@ -223,14 +223,14 @@ async fn post_before(bench: &Arc<Bench>, args: &Args) -> Result<(), Failure> {
 }
 
 /// The old way: a transaction and a flush for each command, and nobody begins before the last one's flush.
-async fn alone(ledger: &Ledger, turn: &Mutex<()>, commands: Vec<Command>) -> Result<Vec<Outcome>, Fault> {
+async fn alone(ledger: &Arc<Ledger>, turn: &Mutex<()>, commands: Vec<Command>) -> Result<Vec<Outcome>, Fault> {
     let mut all = Vec::with_capacity(commands.len());
     for command in commands {
         let turn = turn.lock().await;
-        let (outcomes, flush) = post(ledger, &[command]).await?;
-        flush.await?;
+        let room = ledger.room().await;
+        let answers = post(ledger, room, vec![command]).await.map_err(|(fault, _)| fault)?;
+        all.extend(answers.await?);
         drop(turn);
-        all.extend(outcomes);
     }
     Ok(all)
 }

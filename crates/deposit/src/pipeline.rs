@@ -1,0 +1,179 @@
+//! Decided batches on their way into the store: while one is written and flushed, the next is already decided.
+//!
+//! One task writes them in the order of decisions. Whatever waits when it has the writer's turn goes into one unit of
+//! work and shares its flush. When a batch can't be written, all that was decided after it rests on sand: its whole
+//! generation is refused, and memory is read anew.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
+use jangbu_platform::db::{Db, Fault, Tx};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use crate::domain::book::Account;
+use crate::flows::post::Batch;
+use crate::store;
+
+/// Batches decided and not yet written: one that waits while one is written.
+pub const BATCHES_UNDER_WAY_MAX: usize = 2;
+
+/// The end of a flush, for all who wait for it.
+pub type Flush = Shared<BoxFuture<'static, Result<(), Fault>>>;
+
+/// A place among the batches under way.
+pub type Room = OwnedSemaphorePermit;
+
+/// What is written in the order of decisions.
+pub(crate) enum Work {
+    /// A batch of commands.
+    Postings(Batch),
+    /// Accounts as they are by now.
+    Balances(Vec<Account>),
+    /// All balances are written back up to here.
+    Folded(u64),
+}
+
+/// Work that was sent on its way.
+pub(crate) struct Sent {
+    /// Ends when it is durable.
+    pub flush: Flush,
+    /// Gives the work back once it is written.
+    pub back: oneshot::Receiver<Work>,
+}
+
+struct Job {
+    generation: u64,
+    work: Work,
+    begun: oneshot::Sender<Result<Flush, Fault>>,
+    back: oneshot::Sender<Work>,
+    _room: Room,
+}
+
+struct Shore {
+    db: Db,
+    /// The last flush begun.
+    last: Mutex<Option<Flush>>,
+    /// The greatest generation that failed.
+    failed: Arc<AtomicU64>,
+}
+
+/// The way of an instance's batches into its store.
+pub(crate) struct Pipeline {
+    room: Arc<Semaphore>,
+    jobs: mpsc::UnboundedSender<Job>,
+    shore: Arc<Shore>,
+    generation: AtomicU64,
+}
+
+fn gone() -> Fault {
+    Fault::Unavailable("the ledger is shutting down".into())
+}
+
+impl Pipeline {
+    /// Starts the writing task, which ends with the pipeline.
+    pub fn start(db: Db) -> Pipeline {
+        let (jobs, waiting) = mpsc::unbounded_channel(); // bounded by the room
+        let shore = Arc::new(Shore { db, last: Mutex::default(), failed: Arc::default() });
+        tokio::spawn(run(Arc::clone(&shore), waiting));
+        let room = Arc::new(Semaphore::new(BATCHES_UNDER_WAY_MAX));
+        Pipeline { room, jobs, shore, generation: AtomicU64::new(0) }
+    }
+
+    /// Takes some of the room, in the order of asking.
+    pub async fn room(&self, places: usize) -> Room {
+        let places = u32::try_from(places).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).acquire_many_owned(places).await;
+        room.expect("the room is never closed")
+    }
+
+    /// A generation of decisions that none before it can fail.
+    pub fn next_generation(&self) -> u64 {
+        self.generation.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// Sends work on its way.
+    pub fn send(&self, generation: u64, room: Room, work: Work) -> Sent {
+        let (begun, beginning) = oneshot::channel();
+        let (back, returning) = oneshot::channel();
+        let _ = self.jobs.send(Job { generation, work, begun, back, _room: room }); // without a writer, both ends hear it
+        let flush = async move { beginning.await.map_err(|_| gone())??.await };
+        Sent { flush: flush.boxed().shared(), back: returning }
+    }
+
+    /// Whether decisions of a generation can still come to stand.
+    ///
+    /// # Errors
+    /// Something before them failed.
+    pub fn usable(&self, generation: u64) -> Result<(), Fault> {
+        self.shore.usable(generation)
+    }
+
+    /// Notes a flush that has begun.
+    pub fn begun(&self, generation: u64, flush: BoxFuture<'static, Result<(), Fault>>) -> Flush {
+        self.shore.begun(generation, flush)
+    }
+}
+
+impl Shore {
+    fn usable(&self, generation: u64) -> Result<(), Fault> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // Looking at it also notes its failure.
+        let lost = last.and_then(futures_util::FutureExt::now_or_never).is_some_and(|flush| flush.is_err());
+        if lost || self.failed.load(Ordering::SeqCst) >= generation {
+            return Err(Fault::Busy("an earlier commit failed; try again".into()));
+        }
+        Ok(())
+    }
+
+    fn begun(&self, generation: u64, flush: BoxFuture<'static, Result<(), Fault>>) -> Flush {
+        let failed = Arc::clone(&self.failed);
+        let noted = async move {
+            let done = flush.await;
+            if done.is_err() {
+                failed.fetch_max(generation, Ordering::SeqCst);
+            }
+            done
+        };
+        let flush = noted.boxed().shared();
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(flush.clone());
+        flush
+    }
+
+    async fn write(&self, tx: Result<Tx, Fault>, generation: u64, group: &[Job]) -> Result<Flush, Fault> {
+        let mut tx = tx?;
+        self.usable(generation)?;
+        for job in group {
+            match &job.work {
+                Work::Postings(batch) => batch.store(&mut tx).await?,
+                Work::Balances(accounts) => {
+                    for account in accounts {
+                        store::accounts::write_balance(&mut tx, account).await?;
+                    }
+                }
+                Work::Folded(seq) => store::accounts::set_folded(&mut tx, *seq).await?,
+            }
+        }
+        Ok(self.begun(generation, tx.finish().await?))
+    }
+}
+
+async fn run(shore: Arc<Shore>, mut jobs: mpsc::UnboundedReceiver<Job>) {
+    while let Some(first) = jobs.recv().await {
+        let generation = first.generation;
+        let tx = shore.db.begin("deposit.write").await;
+        let mut group = vec![first];
+        while let Ok(job) = jobs.try_recv() {
+            group.push(job);
+        }
+        let begun = shore.write(tx, generation, &group).await;
+        if begun.is_err() {
+            shore.failed.fetch_max(generation, Ordering::SeqCst);
+        }
+        for job in group {
+            let _ = job.begun.send(begun.clone()); // whoever left doesn't hear it
+            let _ = job.back.send(job.work);
+        }
+    }
+}
