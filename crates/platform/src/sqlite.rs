@@ -23,8 +23,14 @@ const FLOWS_WAITING_MAX: usize = 16_384;
 const STATEMENTS_CACHED_MAX: usize = 256;
 /// Read connections kept open for the next reader.
 const READERS_IDLE_MAX: usize = 8;
-/// Pages of the journal after which it is moved into the file.
-const CHECKPOINT_PAGES: u32 = 16_384;
+/// Bytes of the journal after which it is moved into the file.
+const CHECKPOINT_BYTES: u64 = 64 << 20;
+/// Pages left in the journal that are few enough to move while the writer waits.
+const CHECKPOINT_REST_PAGES: i64 = 256;
+/// Times that the journal is moved beside the writer before he has to wait for the rest.
+const CHECKPOINT_PASSES_MAX: usize = 6;
+/// Bytes of a page. A large one costs a lone small commit little beside its flush, and a large commit a fifth less.
+const PAGE_BYTES: u32 = 16_384;
 /// Page cache of the writer, in KiB.
 const WRITER_CACHE_KIB: u32 = 65_536;
 
@@ -46,6 +52,7 @@ struct Shared {
     turn: Arc<tokio::sync::Mutex<Writer>>,
     waiting: AtomicUsize,
     flusher: mpsc::Sender<Flush>,
+    checkpointer: mpsc::SyncSender<()>,
     readers: Mutex<Vec<Connection>>,
     path: PathBuf,
 }
@@ -70,25 +77,29 @@ impl Embedded {
         let conn = Connection::open(path).map_err(|e| fault(&doing, &e))?;
         conn.set_prepared_statement_cache_capacity(STATEMENTS_CACHED_MAX);
         conn.execute_batch(&format!(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-             PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; PRAGMA cache_size = -{WRITER_CACHE_KIB};
+            "PRAGMA page_size = {PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+             PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = {CHECKPOINT_BYTES}; PRAGMA cache_size = -{WRITER_CACHE_KIB};
              PRAGMA temp_store = MEMORY; PRAGMA busy_timeout = 2000;"
         ))
         .map_err(|e| fault(&doing, &e))?;
         let (flusher, inbox) = mpsc::channel();
+        let (checkpointer, wakes) = mpsc::sync_channel(1);
         let writer = Writer { conn, open: false, waiters: Vec::new() };
         let shared = Arc::new(Shared {
             turn: Arc::new(tokio::sync::Mutex::new(writer)),
             waiting: AtomicUsize::new(0),
             flusher,
+            checkpointer,
             readers: Mutex::new(Vec::new()),
             path: path.to_owned(),
         });
         let weak = Arc::downgrade(&shared);
-        std::thread::Builder::new()
-            .name("flusher".into())
-            .spawn(move || run_flusher(&inbox, &weak))
-            .map_err(|e| Fault::Storage { doing, why: e.to_string() })?;
+        let failed = |e: std::io::Error| Fault::Storage { doing: doing.clone(), why: e.to_string() };
+        let flusher = std::thread::Builder::new().name("flusher".into());
+        flusher.spawn(move || run_flusher(&inbox, &weak)).map_err(failed)?;
+        let weak = Arc::downgrade(&shared);
+        let checkpointer = std::thread::Builder::new().name("checkpointer".into());
+        checkpointer.spawn(move || run_checkpointer(&wakes, &weak)).map_err(failed)?;
         Ok(Embedded(shared))
     }
 }
@@ -97,7 +108,13 @@ impl Embedded {
 fn run_flusher(inbox: &mpsc::Receiver<Flush>, shared: &Weak<Shared>) {
     while let Ok(flush) = inbox.recv() {
         match flush {
-            Flush::Group(mut writer) => flush_group(&mut writer),
+            Flush::Group(mut writer) => {
+                flush_group(&mut writer);
+                drop(writer);
+                if let Some(shared) = shared.upgrade().filter(|shared| shared.journal_bytes() > CHECKPOINT_BYTES) {
+                    let _ = shared.checkpointer.try_send(()); // one wake that waits is enough
+                }
+            }
             Flush::Look => {
                 let Some(shared) = shared.upgrade() else { return };
                 // Whoever holds the turn will end the group himself.
@@ -107,6 +124,35 @@ fn run_flusher(inbox: &mpsc::Receiver<Flush>, shared: &Weak<Shared>) {
             }
         }
     }
+}
+
+/// Moves the journal into the file, most of it beside the writer: a flush that did it would keep everybody waiting.
+fn run_checkpointer(wakes: &mpsc::Receiver<()>, shared: &Weak<Shared>) {
+    while wakes.recv().is_ok() {
+        let Some(shared) = shared.upgrade() else { return };
+        if let Err(e) = checkpoint(&shared) {
+            tracing::warn!(error = %e, file = %shared.path.display(), "the journal could not be moved; it will be tried again");
+        }
+    }
+}
+
+fn checkpoint(shared: &Shared) -> rusqlite::Result<()> {
+    let conn = Connection::open(&shared.path)?;
+    conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA busy_timeout = 0")?;
+    // Pages in the journal when the pass began.
+    let pass = || conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(1));
+    let mut before = 0;
+    for _ in 0..CHECKPOINT_PASSES_MAX {
+        let pages = pass()?;
+        if pages - before < CHECKPOINT_REST_PAGES {
+            break; // what came during this pass is fewer still
+        }
+        before = pages;
+    }
+    // With nobody writing the rest is moved too, and the next commit begins the journal anew.
+    let mut writer = shared.turn.blocking_lock();
+    flush_group(&mut writer);
+    pass().map(|_| ())
 }
 
 fn flush_group(writer: &mut Writer) {
@@ -132,6 +178,15 @@ impl Drop for Waiting<'_> {
         if !self.1 {
             let _ = self.0.flusher.send(Flush::Look);
         }
+    }
+}
+
+impl Shared {
+    fn journal(&self) -> PathBuf {
+        PathBuf::from(format!("{}-wal", self.path.display()))
+    }
+    fn journal_bytes(&self) -> u64 {
+        self.journal().metadata().map_or(0, |m| m.len())
     }
 }
 
@@ -176,8 +231,7 @@ impl Engine for Embedded {
     }
 
     fn size_bytes(&self) -> u64 {
-        let wal = PathBuf::from(format!("{}-wal", self.0.path.display()));
-        [self.0.path.clone(), wal].iter().filter_map(|p| p.metadata().ok()).map(|m| m.len()).sum()
+        [self.0.path.clone(), self.0.journal()].iter().filter_map(|p| p.metadata().ok()).map(|m| m.len()).sum()
     }
 }
 
