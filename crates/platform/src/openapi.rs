@@ -3,7 +3,7 @@
 //! How a service does it:
 //! 1. Each handler says what it is, right above it. The first line of its docstring is the summary, the rest the
 //!    description; its name is the operation's id.
-//!    ```ignore
+//!    ```text
 //!    /// One account.
 //!    #[utoipa::path(get, path = "/accounts/{id}", params(("id" = AccountId, Path)),
 //!        responses((status = 200, body = Account)))]

@@ -147,6 +147,12 @@ impl Stand {
         self
     }
 
+    /// Moves the clock on.
+    pub fn move_to(&self, at: &str) {
+        let at = at.parse().expect("instants of tests are well formed");
+        assert!(self.clock.advance_to(at), "the clock goes forward only");
+    }
+
     /// A credential.
     #[must_use]
     pub fn token(&self, role: Role, subject: &str) -> String {

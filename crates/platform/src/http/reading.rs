@@ -10,6 +10,8 @@ use super::Refused;
 pub const JSON_DEPTH_MAX: usize = 32;
 /// Longest text of a detail that quotes what was sent.
 const DETAIL_CHARS_MAX: usize = 240;
+/// The field by which variants of our wire types are told apart.
+const TAG: &str = "kind";
 /// Up to this many bytes the field of an error is looked for by trial where the reader does not tell it.
 const SEARCHED_BYTES_MAX: usize = 16 * 1_024;
 
@@ -101,14 +103,15 @@ fn search<T: DeserializeOwned>(bytes: &[u8], path: &str) -> Option<String> {
     let pointer = path.replace(['.', '['], "/").replace(']', "");
     let pointer = if pointer.is_empty() { pointer } else { format!("/{pointer}") };
     let error = T::deserialize(&body).err()?.to_string();
-    for name in body.pointer(&pointer)?.as_object()?.keys().take(64) {
+    let changes = |name: &&String| {
         let mut without = body.clone();
-        without.pointer_mut(&pointer)?.as_object_mut()?.remove(name);
-        if T::deserialize(&without).err().is_none_or(|other| other.to_string() != error) {
-            return Some(name.clone());
-        }
-    }
-    None
+        let fields = without.pointer_mut(&pointer).and_then(Value::as_object_mut);
+        let gone = fields.is_some_and(|fields| fields.remove(*name).is_some());
+        gone && T::deserialize(&without).err().is_none_or(|other| other.to_string() != error)
+    };
+    let found: Vec<&String> = body.pointer(&pointer)?.as_object()?.keys().take(64).filter(changes).collect();
+    // Without its tag a body is wrong in another way whatever was wrong with it.
+    found.iter().find(|name| found.len() == 1 || **name != TAG).map(|name| (*name).clone())
 }
 
 #[cfg(test)]
@@ -174,6 +177,8 @@ mod tests {
         }
         check::<Command>(command("").as_bytes(), "MISSING_FIELD", Some("amount"));
         check::<Command>(command(",\"amount\":1,\"fee\":2").as_bytes(), "UNKNOWN_FIELD", Some("fee"));
+        let hold = format!("{{\"kind\":\"hold\",\"account\":\"{account}\",\"amount\":1,\"until\":\"tomorrow\"}}");
+        check::<Command>(hold.as_bytes(), "INVALID_FIELD", Some("until"));
         check::<Command>(b"{\"kind\":\"gift\"}", "INVALID_FIELD", Some("kind"));
         check::<Command>(b"{\"kind\":\"release\",\"hold\":\"hld_1\"}", "INVALID_ID", Some("hold"));
         assert!(read_json::<Command>(command(",\"amount\":1").as_bytes()).is_ok());
