@@ -1,14 +1,16 @@
 //! Products of the deposit service: terms as operators send them and everybody reads them, and simulations by them.
 
+use std::borrow::Cow;
+
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::daycount::DayCount;
 use jangbu_kernel::money::Currency;
 use jangbu_kernel::rate::Rate;
 use jangbu_kernel::round::Rounding;
 use serde::{Deserialize, Deserializer, Serialize};
-use utoipa::ToSchema;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::deposit::InterestPeriod;
 
@@ -148,13 +150,38 @@ pub struct Terms {
 }
 
 /// A product as shown: the terms that hold today (the first ones, when none hold yet), and all versions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Product {
     /// The terms that hold.
     #[serde(flatten)]
     pub terms: Terms,
     /// All versions, by first day.
     pub versions: Vec<Terms>,
+}
+
+/// The schema of [`Terms`] with one field more: as a part of it `Terms` would allow no other field beside its own.
+impl PartialSchema for Product {
+    fn schema() -> RefOr<Schema> {
+        let mut schema = Terms::schema();
+        if let RefOr::T(Schema::Object(object)) = &mut schema {
+            let versions = Ref::from_schema_name(Terms::name());
+            object.description = Some("A product: the terms that hold today, and all versions.".to_owned());
+            object.properties.insert("versions".to_owned(), ArrayBuilder::new().items(versions).build().into());
+            object.required.push("versions".to_owned());
+            object.additional_properties = None;
+            object.example = None;
+        }
+        schema
+    }
+}
+impl ToSchema for Product {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("Product")
+    }
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((Terms::name().into(), Terms::schema()));
+        Terms::schemas(schemas);
+    }
 }
 
 /// Money in or out on a day.
