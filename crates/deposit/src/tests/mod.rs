@@ -3,5 +3,10 @@
 
 mod deeds;
 mod document;
+mod edge;
+mod eligible;
+mod keys;
+mod lists;
+mod noise;
 mod opening;
 mod world;
