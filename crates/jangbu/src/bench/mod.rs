@@ -2,6 +2,7 @@
 //! and cleans up.
 
 mod http;
+mod interest;
 mod measure;
 mod posting;
 
@@ -16,7 +17,7 @@ pub use measure::{Latencies, Took};
 /// What it is told.
 #[derive(clap::Args, Clone)]
 pub struct Args {
-    /// posting, posting-one-per-tx, posting-http.
+    /// posting, posting-one-per-tx, posting-http, interest.
     name: String,
     /// Engine of the database.
     #[arg(long, default_value = "embedded", value_parser = ["embedded", "mysql"])]
@@ -91,8 +92,9 @@ pub fn run(args: Args) -> Ended {
         "posting" => crate::runtime()?.block_on(posting::run(&args, posting::Way::Combined)),
         "posting-one-per-tx" => crate::runtime()?.block_on(posting::run(&args, posting::Way::OnePerTx)),
         "posting-http" => crate::runtime()?.block_on(http::run(&args)),
+        "interest" => crate::runtime()?.block_on(interest::run(&args)),
         other => {
-            let known = "posting, posting-one-per-tx, posting-http";
+            let known = "posting, posting-one-per-tx, posting-http, interest";
             Err(Failure::Use(format!("there is no benchmark {other:?}: {known}")))
         }
     }?;
