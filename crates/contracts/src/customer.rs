@@ -59,7 +59,7 @@ pub struct SetMark {
     pub reason: String,
 }
 
-/// Event: a customer's standing changed (or began).
+/// Event: a customer's standing changed (or began). It says nothing of the person: events are kept as they are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StandingChangedV1 {
     /// Who.
@@ -68,8 +68,6 @@ pub struct StandingChangedV1 {
     pub version: i64,
     /// Person or corporation.
     pub kind: Kind,
-    /// Date of birth, or of founding.
-    pub birth_date: BusinessDate,
     /// Marks that are set.
     pub marks: Vec<String>,
 }

@@ -29,13 +29,7 @@ fn shown(id: CustomerId, name: String, birth_date: BusinessDate, kind: Kind, mar
 }
 
 fn standing_of(customer: &Customer, version: i64) -> StandingChangedV1 {
-    StandingChangedV1 {
-        customer: customer.id,
-        version,
-        kind: customer.kind,
-        birth_date: customer.birth_date,
-        marks: customer.marks.clone(),
-    }
+    StandingChangedV1 { customer: customer.id, version, kind: customer.kind, marks: customer.marks.clone() }
 }
 
 fn tell(tx: &mut Tx, customer: &Customer, version: i64) -> Result<(), Fault> {

@@ -1,6 +1,6 @@
 //! Customers: who they are, and what restricts them.
 //!
-//! Owns personal data, sealed at rest. Tells standing (kind, birth date, marks); asks nobody.
+//! Owns personal data, sealed at rest. Tells standing (kind and marks, nothing of the person); asks nobody.
 
 mod api;
 mod flows;

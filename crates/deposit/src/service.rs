@@ -30,6 +30,7 @@ use crate::terms_text::{TermsText, said};
 const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "ledger", sql: include_str!("../migrations/0001_ledger.sql") },
     Migration { version: 2, name: "totals", sql: include_str!("../migrations/0002_totals.sql") },
+    Migration { version: 3, name: "owners", sql: include_str!("../migrations/0003_owners.sql") },
 ];
 
 /// The won instance.

@@ -19,7 +19,7 @@ pub const ACCOUNTS_PER_LOAD_MAX: u32 = 4_096;
 /// Nothing was opened.
 pub async fn load_accounts(
     ledger: &Ledger,
-    (customer, birth_date): (CustomerId, BusinessDate),
+    customer: CustomerId,
     product: &str,
     date: BusinessDate,
     count: u32,
@@ -27,7 +27,7 @@ pub async fn load_accounts(
     let mut alone = ledger.alone("deposit.load_accounts").await?;
     let (tx, state) = (&mut alone.tx, &mut alone.state);
     let owner = Owner { version: 0, ..Owner::default() };
-    store::accounts::keep_owner(tx, customer, owner, "person", birth_date).await?;
+    store::accounts::keep_owner(tx, customer, owner, "person").await?;
     let owner = store::accounts::owner(tx, customer).await?;
     let opening = Opening { customer, product: product.to_owned(), currency: None, date, standing: None };
     let mut opened = Vec::with_capacity(count as usize);

@@ -26,7 +26,7 @@ pub fn owner(standing: &StandingChangedV1) -> Owner {
 pub async fn keep(tx: &mut Tx, standing: &StandingChangedV1) -> Result<Option<Owner>, Fault> {
     let kind = if standing.kind == Kind::Corporation { "corporation" } else { "person" };
     let owner = owner(standing);
-    let taken = store::accounts::keep_owner(tx, standing.customer, owner, kind, standing.birth_date).await?;
+    let taken = store::accounts::keep_owner(tx, standing.customer, owner, kind).await?;
     Ok(taken.then_some(owner))
 }
 

@@ -162,26 +162,14 @@ pub async fn owner(tx: &mut Tx, customer: CustomerId) -> Result<Option<Owner>, F
 }
 
 /// Keeps an owner's standing, unless a newer one is known; whether it was taken.
-pub async fn keep_owner(
-    tx: &mut Tx,
-    customer: CustomerId,
-    owner: Owner,
-    kind: &str,
-    birth_date: BusinessDate,
-) -> Result<bool, Fault> {
+pub async fn keep_owner(tx: &mut Tx, customer: CustomerId, owner: Owner, kind: &str) -> Result<bool, Fault> {
     let known = self::owner(tx, customer).await?.map_or(-1, |o| o.version);
     if known >= owner.version {
         return Ok(false);
     }
     let id = customer.to_bytes();
-    let row = [
-        Value::Bytes(&id),
-        owner.version.into(),
-        kind.into(),
-        birth_date.days().into(),
-        i64::from(owner.marks.0).into(),
-    ];
-    let sql = "REPLACE INTO owner (customer, version, kind, birth_date, marks) VALUES (?*)";
+    let row = [Value::Bytes(&id), owner.version.into(), kind.into(), i64::from(owner.marks.0).into()];
+    let sql = "REPLACE INTO owner (customer, version, kind, marks) VALUES (?*)";
     let _ = tx.insert(sql, &row).await?;
     Ok(true)
 }

@@ -31,8 +31,7 @@ async fn bank(dir: &std::path::Path, accounts: u32) -> Bank {
         "day_count":"ACT/365F","tiers":[{"up_to":null,"rate":"0.02"}],"pay":"claim"}]"#;
     offer(&ledger, terms).await.unwrap();
     let day = BusinessDate::from_ymd(2026, 1, 2).unwrap();
-    let born = BusinessDate::from_ymd(1990, 1, 1).unwrap();
-    let owner = (CustomerId::from_parts(1, 1), born);
+    let owner = CustomerId::from_parts(1, 1);
     let accounts = load_accounts(&ledger, owner, "plain", day, accounts).await.unwrap().unwrap();
     Bank { combiner: Combiner::start(Arc::clone(&ledger)), ledger, accounts, day }
 }

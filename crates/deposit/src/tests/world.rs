@@ -194,13 +194,8 @@ impl World {
     /// A customer with these marks, known to the customer service alone.
     pub fn customer(&self, kind: Kind, marks: &[&str]) -> CustomerId {
         let customer = CustomerId::from_bytes(self.dice.bytes());
-        let standing = StandingChangedV1 {
-            customer,
-            version: 1,
-            kind,
-            birth_date: "1990-01-01".parse().unwrap(),
-            marks: marks.iter().map(|m| (*m).to_owned()).collect(),
-        };
+        let standing =
+            StandingChangedV1 { customer, version: 1, kind, marks: marks.iter().map(|m| (*m).to_owned()).collect() };
         self.customers.lock().unwrap().insert(customer, standing);
         customer
     }

@@ -94,12 +94,11 @@ impl Bench {
 
     async fn open_accounts(&mut self, args: &Args) -> Result<(), Failure> {
         let bar = progress(args, "opening accounts", u64::from(args.accounts));
-        let born = "1990-01-01".parse().expect("a date");
         let owner = CustomerId::from_parts(1, 1);
         while self.accounts.len() < args.accounts as usize {
             let left = args.accounts - u32::try_from(self.accounts.len()).unwrap_or(u32::MAX);
             let count = left.min(ACCOUNTS_PER_LOAD_MAX);
-            let opened = load_accounts(&self.ledger, (owner, born), "toss-demand", self.day, count).await?;
+            let opened = load_accounts(&self.ledger, owner, "toss-demand", self.day, count).await?;
             let opened = opened.map_err(|refusal| Failure::World(format!("accounts were refused: {refusal:?}")))?;
             bar.inc(opened.len() as u64);
             let credit = |account: &AccountId| {
