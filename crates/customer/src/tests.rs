@@ -1,7 +1,9 @@
 //! The service behind the edge, called as callers call it.
 #![allow(clippy::unwrap_used)]
 
+use jangbu_platform::auth::Role;
 use jangbu_platform::stand::Stand;
+use serde_json::{Value, json};
 
 /// The service on a stand; its directory goes with it.
 async fn world() -> (Stand, tempfile::TempDir) {
@@ -37,4 +39,111 @@ async fn a_mark_is_set_with_its_deed() {
         ["operator:kim", "customer.mark", "notice", "deceased was set"]
     );
     assert!(!audit.to_string().contains("Gildong"), "the audit log names nobody");
+}
+
+fn hong() -> Value {
+    json!({"name": "Hong Gildong", "birth_date": "1990-03-01", "kind": "person"})
+}
+
+/// Everything that a refused call must leave as it was.
+async fn books(stand: &Stand, id: &str) -> String {
+    let shown = stand.get(&stand.service, &format!("/customers/{id}")).await.text;
+    let standing = stand.get(&stand.service, &format!("/customers/{id}/standing")).await.text;
+    shown + &standing + &stand.get(&stand.operator, "/audit").await.text
+}
+
+#[tokio::test]
+async fn what_is_wrong_has_its_code_and_changes_nothing() {
+    let (stand, _dir) = world().await;
+    let id = stand.post(&stand.service, "/customers", "k", &hong()).await.text_of("id");
+    let before = books(&stand, &id).await;
+    let customer = stand.token(Role::Customer, &id);
+    let other = stand.token(Role::Customer, "cus_00000000000000000000000009");
+    let long = format!(r#"{{"name":"{}","birth_date":"1990-03-01","kind":"person"}}"#, "가".repeat(101));
+    let own = format!("/customers/{id}");
+    let mark = format!("/customers/{id}/marks/deceased");
+    let (good, on) = (hong().to_string(), r#"{"on":true,"reason":"x"}"#.to_owned());
+    let customers = "/customers".to_owned();
+    let unknown = "/customers/cus_00000000000000000000000009".to_owned();
+    let bad = |text: &str| text.to_owned();
+    #[rustfmt::skip]
+    let cases = [
+        (&stand.service, "POST", &customers, bad("{}"), 400, "MISSING_FIELD", "name"),
+        (&stand.service, "POST", &customers, bad("{"), 400, "MALFORMED_JSON", ""),
+        (&stand.service, "POST", &customers, bad(r#"{"name":1}"#), 400, "INVALID_FIELD", "name"),
+        (&stand.service, "POST", &customers, bad(r#"{"name":" ","birth_date":"1990-03-01","kind":"person"}"#), 400, "INVALID_FIELD", "name"),
+        (&stand.service, "POST", &customers, bad(r#"{"name":"a\u0000","birth_date":"1990-03-01","kind":"person"}"#), 400, "INVALID_FIELD", "name"),
+        (&stand.service, "POST", &customers, long, 400, "INVALID_FIELD", "name"),
+        (&stand.service, "POST", &customers, bad(r#"{"name":"x","birth_date":"1990-02-30","kind":"person"}"#), 400, "INVALID_FIELD", "birth_date"),
+        (&stand.service, "POST", &customers, bad(r#"{"name":"x","birth_date":"2026-01-02","kind":"person"}"#), 400, "INVALID_FIELD", "birth_date"),
+        (&stand.service, "POST", &customers, bad(r#"{"name":"x","birth_date":"1990-03-01","kind":"cat"}"#), 400, "INVALID_FIELD", "kind"),
+        (&stand.service, "POST", &customers, bad(r#"{"name":"x","birth_date":"1990-03-01","kind":"person","vip":true}"#), 400, "UNKNOWN_FIELD", "vip"),
+        (&customer, "POST", &customers, good.clone(), 403, "FORBIDDEN", ""),
+        (&stand.service, "GET", &unknown, String::new(), 404, "NOT_FOUND", ""),
+        (&other, "GET", &own, String::new(), 404, "NOT_FOUND", ""),
+        (&customer, "GET", &format!("{own}/standing"), String::new(), 403, "FORBIDDEN", ""),
+        (&stand.service, "GET", &format!("{own}?all=1"), String::new(), 400, "UNKNOWN_FIELD", "all"),
+        (&stand.service, "PUT", &mark, on.clone(), 403, "FORBIDDEN", ""),
+        (&customer, "PUT", &mark, on.clone(), 403, "FORBIDDEN", ""),
+        (&stand.operator, "PUT", &format!("{own}/marks/tall"), on.clone(), 404, "NOT_FOUND", ""),
+        (&stand.operator, "PUT", &format!("{unknown}/marks/deceased"), on.clone(), 404, "NOT_FOUND", ""),
+        (&stand.operator, "PUT", &mark, bad(r#"{"on":1,"reason":"x"}"#), 400, "INVALID_FIELD", "on"),
+        (&stand.operator, "DELETE", &own, String::new(), 405, "METHOD_NOT_ALLOWED", ""),
+    ];
+    for (token, method, path, body, status, code, field) in cases {
+        let request = stand.request(token, method, path).header("idempotency-key", "bad");
+        let got = stand.send(request.header("content-type", "application/json"), body.clone()).await;
+        let shown = (got.status, got.code(), got.fields().first().cloned().unwrap_or_default());
+        assert_eq!(shown, (status, code.to_owned(), field.to_owned()), "{method} {path} {body}: {}", got.text);
+    }
+    assert_eq!(stand.get(&customer, &own).await.status, 200);
+    assert_eq!(books(&stand, &id).await, before);
+}
+
+#[tokio::test]
+async fn everything_wrong_with_a_registration_is_told() {
+    let (stand, _dir) = world().await;
+    let body = json!({"name": "", "birth_date": "2030-01-01", "kind": "person"});
+    let got = stand.post(&stand.service, "/customers", "k", &body).await;
+    assert_eq!(got.fields(), ["name", "birth_date"]);
+}
+
+#[tokio::test]
+async fn a_registration_sent_again_is_answered_as_at_first() {
+    let (stand, _dir) = world().await;
+    let first = stand.post(&stand.service, "/customers", "k", &hong()).await;
+    assert_eq!((first.status, first.is_replay()), (201, false));
+    let id = first.text_of("id");
+    let mark = format!("/customers/{id}/marks/kyc_expired");
+    let version =
+        async || stand.get(&stand.service, &format!("/customers/{id}/standing")).await.json()["version"].clone();
+    for (on, wanted) in [(false, 1), (true, 2), (true, 2), (false, 3), (false, 3), (true, 4)] {
+        let set = stand.put(&mark, &json!({"on": on, "reason": "test"})).await;
+        assert_eq!((set.status, version().await), (200, json!(wanted)), "{on}");
+    }
+    let again = stand.post(&stand.service, "/customers", "k", &hong()).await;
+    assert_eq!((again.status, again.is_replay(), &again.text), (201, true, &first.text));
+    let other = json!({"name": "Hong Gildong", "birth_date": "1990-03-02", "kind": "person"});
+    assert_eq!(stand.post(&stand.service, "/customers", "k", &other).await.code(), "KEY_REUSED");
+    let own_key = stand.post(&stand.operator, "/customers", "k", &hong()).await;
+    assert_eq!(own_key.status, 201, "keys belong to their caller");
+    assert_ne!(own_key.text_of("id"), id);
+}
+
+#[tokio::test]
+async fn nothing_on_disk_names_a_person() {
+    let (stand, dir) = world().await;
+    for n in 0..20 {
+        let body = json!({"name": format!("Hong Gildong {n}"), "birth_date": "1990-03-01", "kind": "person"});
+        assert_eq!(stand.post(&stand.service, "/customers", &format!("k{n}"), &body).await.status, 201);
+    }
+    let mut bytes = 0;
+    for file in std::fs::read_dir(dir.path()).unwrap() {
+        let content = std::fs::read(file.unwrap().path()).unwrap();
+        bytes += content.len();
+        for secret in ["Gildong", "1990-03-01"] {
+            assert!(!content.windows(secret.len()).any(|w| w == secret.as_bytes()), "{secret}");
+        }
+    }
+    assert!(bytes > 20_000, "the files were looked at");
 }
