@@ -6,6 +6,8 @@
 //! | `recall` / `remember` | one each |
 //! | `commit` | one insert per emitted event, then the share of a flush |
 
+pub mod lines;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,6 +16,7 @@ use jangbu_kernel::id::EventId;
 use jangbu_kernel::time::Timestamp;
 
 use crate::clock::Clock;
+use crate::db::lines::See;
 use crate::dice::Dice;
 
 /// A value bound to a statement. Money and instants are integers, ids are bytes.
@@ -250,6 +253,12 @@ pub(crate) trait Unit: Send {
         values: &'a [Value<'a>],
     ) -> BoxFuture<'a, Result<Inserted, Fault>>;
     fn query<'a>(&'a mut self, sql: &'a str, params: &'a [Value<'a>]) -> BoxFuture<'a, Result<Vec<Row>, Fault>>;
+    fn each<'a>(
+        &'a mut self,
+        sql: &'a str,
+        params: &'a [Value<'a>],
+        see: &'a mut See<'_>,
+    ) -> BoxFuture<'a, Result<u64, Fault>>;
     fn commit(self: Box<Self>) -> BoxFuture<'static, Result<(), Fault>>;
 }
 
@@ -275,6 +284,15 @@ impl Db {
     /// The file can't be opened, is damaged, or another process has it.
     pub fn open_embedded(path: &std::path::Path, clock: Arc<dyn Clock>, dice: Dice) -> Result<Db, Fault> {
         let engine = Arc::new(crate::sqlite::Embedded::open(path)?);
+        Ok(Db { engine, clock, dice, emitted: Arc::default() })
+    }
+
+    /// Opens an embedded file to be read alone, whether a bank runs on it or not. Nothing is written beside it.
+    ///
+    /// # Errors
+    /// There is no such file, or it can't be read.
+    pub fn open_to_read(path: &std::path::Path, clock: Arc<dyn Clock>, dice: Dice) -> Result<Db, Fault> {
+        let engine = Arc::new(crate::sqlite::reading::Reading::open(path)?);
         Ok(Db { engine, clock, dice, emitted: Arc::default() })
     }
 
@@ -530,6 +548,9 @@ impl Unit for Spent {
         Box::pin(async { Err(Fault::Damaged("the unit of work is over".into())) })
     }
     fn query<'a>(&'a mut self, _: &'a str, _: &'a [Value<'a>]) -> BoxFuture<'a, Result<Vec<Row>, Fault>> {
+        Box::pin(async { Err(Fault::Damaged("the unit of work is over".into())) })
+    }
+    fn each<'a>(&'a mut self, _: &'a str, _: &'a [Value<'a>], _: &'a mut See<'_>) -> BoxFuture<'a, Result<u64, Fault>> {
         Box::pin(async { Err(Fault::Damaged("the unit of work is over".into())) })
     }
     fn commit(self: Box<Self>) -> BoxFuture<'static, Result<(), Fault>> {

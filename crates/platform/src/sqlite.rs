@@ -4,16 +4,20 @@
 //! who finds nobody waiting hands the group to the flusher thread, which commits it with one flush and wakes
 //! all who took part. So a lone flow pays one flush and a crowd shares one; nobody waits to fill a group.
 
-use std::path::{Path, PathBuf};
+pub(crate) mod reading;
+
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
+use std::sync::{Arc, Weak, mpsc};
 
 use futures_util::future::BoxFuture;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, ToSql};
+use rusqlite::{CachedStatement, Connection, ErrorCode, ToSql};
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
+use crate::db::lines::{COLUMNS_MAX, Line, See};
 use crate::db::{Cell, Engine, Fault, Inserted, Row, Unit, Value};
+use crate::sqlite::reading::Readers;
 
 /// Flows that share one flush at most.
 const FLOWS_PER_FLUSH_MAX: usize = 512;
@@ -21,8 +25,6 @@ const FLOWS_PER_FLUSH_MAX: usize = 512;
 const FLOWS_WAITING_MAX: usize = 16_384;
 /// Prepared statements kept per connection.
 const STATEMENTS_CACHED_MAX: usize = 256;
-/// Read connections kept open for the next reader.
-const READERS_IDLE_MAX: usize = 8;
 /// Bytes of the journal after which it is moved into the file.
 const CHECKPOINT_BYTES: u64 = 64 << 20;
 /// Pages left in the journal that are few enough to move while the writer waits.
@@ -53,8 +55,7 @@ struct Shared {
     waiting: AtomicUsize,
     flusher: mpsc::Sender<Flush>,
     checkpointer: mpsc::SyncSender<()>,
-    readers: Mutex<Vec<Connection>>,
-    path: PathBuf,
+    readers: Arc<Readers>,
 }
 
 /// An open database file.
@@ -90,8 +91,7 @@ impl Embedded {
             waiting: AtomicUsize::new(0),
             flusher,
             checkpointer,
-            readers: Mutex::new(Vec::new()),
-            path: path.to_owned(),
+            readers: Arc::new(Readers::new(path, false)),
         });
         let weak = Arc::downgrade(&shared);
         let failed = |e: std::io::Error| Fault::Storage { doing: doing.clone(), why: e.to_string() };
@@ -111,7 +111,9 @@ fn run_flusher(inbox: &mpsc::Receiver<Flush>, shared: &Weak<Shared>) {
             Flush::Group(mut writer) => {
                 flush_group(&mut writer);
                 drop(writer);
-                if let Some(shared) = shared.upgrade().filter(|shared| shared.journal_bytes() > CHECKPOINT_BYTES) {
+                if let Some(shared) =
+                    shared.upgrade().filter(|shared| shared.readers.journal_bytes() > CHECKPOINT_BYTES)
+                {
                     let _ = shared.checkpointer.try_send(()); // one wake that waits is enough
                 }
             }
@@ -131,13 +133,13 @@ fn run_checkpointer(wakes: &mpsc::Receiver<()>, shared: &Weak<Shared>) {
     while wakes.recv().is_ok() {
         let Some(shared) = shared.upgrade() else { return };
         if let Err(e) = checkpoint(&shared) {
-            tracing::warn!(error = %e, file = %shared.path.display(), "the journal could not be moved; it will be tried again");
+            tracing::warn!(error = %e, file = %shared.readers.path.display(), "the journal could not be moved; it will be tried again");
         }
     }
 }
 
 fn checkpoint(shared: &Shared) -> rusqlite::Result<()> {
-    let conn = Connection::open(&shared.path)?;
+    let conn = Connection::open(&shared.readers.path)?;
     conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA busy_timeout = 0")?;
     // Pages in the journal when the pass began.
     let pass = || conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(1));
@@ -181,15 +183,6 @@ impl Drop for Waiting<'_> {
     }
 }
 
-impl Shared {
-    fn journal(&self) -> PathBuf {
-        PathBuf::from(format!("{}-wal", self.path.display()))
-    }
-    fn journal_bytes(&self) -> u64 {
-        self.journal().metadata().map_or(0, |m| m.len())
-    }
-}
-
 impl Engine for Embedded {
     fn begin<'a>(&'a self) -> BoxFuture<'a, Result<Box<dyn Unit>, Fault>> {
         Box::pin(async move {
@@ -210,20 +203,7 @@ impl Engine for Embedded {
     }
 
     fn read(&self) -> Result<Box<dyn Unit>, Fault> {
-        let idle = self.0.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let conn = match idle {
-            Some(conn) => conn,
-            None => {
-                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-                let conn =
-                    Connection::open_with_flags(&self.0.path, flags).map_err(|e| fault("opening a reader", &e))?;
-                conn.set_prepared_statement_cache_capacity(STATEMENTS_CACHED_MAX);
-                conn.execute_batch("PRAGMA busy_timeout = 2000").map_err(|e| fault("opening a reader", &e))?;
-                conn
-            }
-        };
-        conn.execute_batch("BEGIN").map_err(|e| fault("beginning to read", &e))?;
-        Ok(Box::new(Look { shared: Arc::clone(&self.0), conn: Some(conn) }))
+        Readers::look(&self.0.readers)
     }
 
     fn sole_owner(&self) -> bool {
@@ -231,7 +211,7 @@ impl Engine for Embedded {
     }
 
     fn size_bytes(&self) -> u64 {
-        [self.0.path.clone(), self.0.journal()].iter().filter_map(|p| p.metadata().ok()).map(|m| m.len()).sum()
+        self.0.readers.size_bytes()
     }
 }
 
@@ -313,6 +293,32 @@ fn run_query(conn: &Connection, sql: &str, params: &[Value<'_>]) -> Result<Vec<R
     Ok(out)
 }
 
+fn run_each(conn: &Connection, sql: &str, params: &[Value<'_>], see: &mut See<'_>) -> Result<u64, Fault> {
+    let mut statement = prepare(conn, sql)?;
+    bind(&mut statement, sql, params)?;
+    let columns = statement.column_count();
+    assert!(columns <= COLUMNS_MAX, "{sql}: more columns than a line holds");
+    let mut rows = statement.raw_query();
+    let mut seen = 0;
+    while let Some(row) = rows.next().map_err(|e| fault(sql, &e))? {
+        let mut values = [Value::Null; COLUMNS_MAX];
+        for (i, value) in values[..columns].iter_mut().enumerate() {
+            *value = match row.get_ref(i).map_err(|e| fault(sql, &e))? {
+                ValueRef::Null => Value::Null,
+                ValueRef::Integer(v) => Value::Int(v),
+                ValueRef::Text(v) => {
+                    Value::Text(std::str::from_utf8(v).map_err(|e| Fault::Damaged(format!("{sql}: {e}")))?)
+                }
+                ValueRef::Blob(v) => Value::Bytes(v),
+                ValueRef::Real(_) => return Err(Fault::Damaged(format!("{sql}: a floating-point number"))),
+            };
+        }
+        see(&Line(&values[..columns]))?;
+        seen += 1;
+    }
+    Ok(seen)
+}
+
 /// A flow at work: it holds the writer's turn.
 struct Work {
     shared: Arc<Shared>,
@@ -343,6 +349,15 @@ impl Unit for Work {
 
     fn query<'a>(&'a mut self, sql: &'a str, params: &'a [Value<'a>]) -> BoxFuture<'a, Result<Vec<Row>, Fault>> {
         let done = run_query(self.conn(), sql, params);
+        Box::pin(std::future::ready(done))
+    }
+    fn each<'a>(
+        &'a mut self,
+        sql: &'a str,
+        params: &'a [Value<'a>],
+        see: &'a mut See<'_>,
+    ) -> BoxFuture<'a, Result<u64, Fault>> {
+        let done = run_each(self.conn(), sql, params, see);
         Box::pin(std::future::ready(done))
     }
 
@@ -390,54 +405,6 @@ impl Drop for Work {
             let _ = writer.conn.execute_batch("ROLLBACK"); // an empty group needs no flush
         } else {
             pass_on(&self.shared, writer);
-        }
-    }
-}
-
-/// A snapshot of flushed data.
-struct Look {
-    shared: Arc<Shared>,
-    conn: Option<Connection>,
-}
-
-impl Look {
-    fn conn(&self) -> &Connection {
-        self.conn.as_ref().expect("the connection is held until drop")
-    }
-}
-
-impl Unit for Look {
-    fn execute<'a>(&'a mut self, sql: &'a str, params: &'a [Value<'a>]) -> BoxFuture<'a, Result<u64, Fault>> {
-        let done = run(self.conn(), sql, params);
-        Box::pin(std::future::ready(done))
-    }
-    fn insert_rows<'a>(
-        &'a mut self,
-        sql: &'a str,
-        arity: usize,
-        values: &'a [Value<'a>],
-    ) -> BoxFuture<'a, Result<Inserted, Fault>> {
-        let done = run_insert(self.conn(), sql, arity, values);
-        Box::pin(std::future::ready(done))
-    }
-    fn query<'a>(&'a mut self, sql: &'a str, params: &'a [Value<'a>]) -> BoxFuture<'a, Result<Vec<Row>, Fault>> {
-        let done = run_query(self.conn(), sql, params);
-        Box::pin(std::future::ready(done))
-    }
-    fn commit(self: Box<Self>) -> BoxFuture<'static, Result<(), Fault>> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-}
-
-impl Drop for Look {
-    fn drop(&mut self) {
-        let Some(conn) = self.conn.take() else { return };
-        if conn.execute_batch("ROLLBACK").is_err() {
-            return; // a connection that can't end its snapshot is not used again
-        }
-        let mut readers = self.shared.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        if readers.len() < READERS_IDLE_MAX {
-            readers.push(conn);
         }
     }
 }

@@ -9,6 +9,7 @@ use jangbu_kernel::id::EventId;
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::clock::ManualClock;
 use jangbu_platform::consumer::{Consumer, Handler, Redriven, Reject, Sweep, letters};
+use jangbu_platform::db::lines::Line;
 use jangbu_platform::db::{Answer, Db, Event, Fault, Inserted, Key, Recall, Tx, Value};
 use jangbu_platform::dice::Dice;
 use jangbu_platform::log::Log;
@@ -281,4 +282,65 @@ async fn events_taken_long_ago_are_forgotten() {
         forgotten += group.forget_old(&mut sweep).await.unwrap();
     }
     assert_eq!((forgotten, inbox().await), (1_499, 1), "stretch by stretch to the end, then it rests");
+}
+
+async fn put(db: &Db, rows: std::ops::Range<i64>) {
+    let mut tx = db.begin("put").await.unwrap();
+    for id in rows {
+        let _ = tx.insert("INSERT INTO t (id, v) VALUES (?*)", &[id.into(), (id * 10).into()]).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+}
+
+fn names(dir: &std::path::Path) -> Vec<String> {
+    let names = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.filter(|name| name.starts_with("t.db")).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_is_read_beside_its_writer_and_when_nobody_has_it() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(ManualClock::new(Timestamp::from_micros(0))));
+    let path = dir.path().join("t.db");
+    assert!(Db::open_to_read(&path, clock.clone(), Dice::seeded(1)).is_err(), "nothing is made");
+    let (db, _) = world(dir.path()).await;
+    put(&db, 0..3).await;
+    let beside = Db::open_to_read(&path, clock.clone(), Dice::seeded(1)).unwrap();
+    let mut snapshot = beside.read("beside").await.unwrap();
+    let mut seen = Vec::new();
+    let mut see = |line: &Line<'_>| {
+        seen.push((line.int(0)?, line.int(1)?));
+        line.text(1).map(|_| ()).or(Ok(())) // what it isn't is told, not a panic
+    };
+    let sql = "SELECT id, v FROM t WHERE id >= ? ORDER BY id";
+    assert_eq!(snapshot.each(sql, &[1.into()], &mut see).await.unwrap(), 2);
+    assert_eq!(seen, [(1, 10), (2, 20)]);
+    put(&db, 3..4).await;
+    let mut later = 0;
+    let mut see = |_: &Line<'_>| {
+        later += 1;
+        Ok(())
+    };
+    snapshot.each(sql, &[0.into()], &mut see).await.unwrap();
+    assert_eq!(later, 3, "a snapshot stands still");
+    assert_eq!(count(&beside).await, 4);
+    assert!(beside.begin("write").await.is_err());
+    drop((snapshot, beside, db));
+
+    // The writer's own threads may be the last to let go of the file; then it is tidied up.
+    for _ in 0..200 {
+        if names(dir.path()) == ["t.db"] {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let alone = Db::open_to_read(&path, clock.clone(), Dice::seeded(1)).unwrap();
+    assert_eq!(count(&alone).await, 4);
+    assert_eq!(names(dir.path()), ["t.db"], "nothing is laid beside it");
+    let mut look = alone.read("look").await.unwrap();
+    let (db, _) = world(dir.path()).await;
+    put(&db, 4..5).await;
+    let disturbed = look.query("SELECT id FROM t", &[]).await.unwrap_err();
+    assert!(disturbed.to_string().contains("try again"), "{disturbed}");
 }
