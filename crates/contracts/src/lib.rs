@@ -1,6 +1,7 @@
 //! What services say to each other and to the world: wire types only. Rules live in the services.
 
 pub mod accounting;
+pub mod breaks;
 pub mod channel;
 pub mod codes;
 pub mod customer;
