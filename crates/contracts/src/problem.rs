@@ -68,6 +68,14 @@ impl Problem {
         Self { failures, ..Self::new(code, detail) }
     }
 
+    /// A problem of several failures; the first gives code and status.
+    #[must_use]
+    pub fn failed(failures: Vec<Failure>) -> Self {
+        let first = failures.first().map(|f| (Code::parse(&f.code).unwrap_or(Code::Internal), f.detail.clone()));
+        let (code, detail) = first.unwrap_or((Code::Internal, String::new()));
+        Self { failures, ..Self::new(code, detail) }
+    }
+
     /// A refusal with every failure found; the first gives code and status.
     #[must_use]
     pub fn refused(found: &[(Code, String)]) -> Self {

@@ -2,7 +2,7 @@
 
 use jangbu_contracts::codes::Code;
 use jangbu_contracts::deposit as wire;
-use jangbu_contracts::problem::Problem;
+use jangbu_contracts::problem::{Failure, Problem};
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::{HoldId, PostingId};
 use jangbu_kernel::money::Currency;
@@ -18,72 +18,90 @@ use crate::domain::totals::{Sums, Totals};
 use crate::flows::post::{Outcome, Posted};
 use crate::ledger::{Ledger, millis};
 
+/// Characters of a memo at most.
+const MEMO_CHARS_MAX: usize = 200;
+
 /// A key as the ledger keeps it: with its caller, and growing with the key.
 pub fn stored_key(key: &Key) -> String {
     format!("{}\u{1f}{}", key.key, key.caller)
 }
 
-fn bank(field: &str, name: &str) -> Result<&'static str, Refused> {
-    command::bank_account(name).ok_or_else(|| {
-        Refused::field(Code::UnknownBankAccount, field, format!("{name:?} is not an account of the bank"))
-    })
+/// What is wrong with a command before anything is decided by it.
+#[derive(Default)]
+struct Wrong(Vec<Failure>);
+
+impl Wrong {
+    fn add(&mut self, code: Code, field: &str, why: impl Into<String>) {
+        self.0.push(Failure { code: code.as_str().to_owned(), field: Some(field.to_owned()), detail: why.into() });
+    }
+    /// The bank's account of that name; any, when there is none and the command goes no further.
+    fn bank(&mut self, field: &str, name: &str) -> &'static str {
+        command::bank_account(name).unwrap_or_else(|| {
+            let shown: String = name.chars().take(40).collect();
+            self.add(Code::UnknownBankAccount, field, format!("{shown:?} is not an account of the bank"));
+            ""
+        })
+    }
 }
 
-/// A command as decisions take it.
+/// A posting that is to be undone; filled with what the store holds once the ledger's turn is had.
+fn wanted(seq: u64) -> Original {
+    Original {
+        seq,
+        kind: Kind::Reversal,
+        debit: None,
+        credit: None,
+        bank: None,
+        amount: 0,
+        counted_on: BusinessDate::from_days(0),
+        reversed: false,
+    }
+}
+
+/// A command as decisions take it. What is wrong here is wrong whenever the same is sent: it needs no record.
 pub fn command(ledger: &Ledger, key: &Key, from: wire::Command, now: Timestamp) -> Result<Command, Refused> {
     let mut hash = Xxh3::new();
     hash.update(&serde_json::to_vec(&from).unwrap_or_default());
     let hold = |id: HoldId| ledger.seq_of(id.rest()).unwrap_or(0);
-    let mut memo = None;
+    let (mut memo, mut wrong) = (None, Wrong::default());
     let action = match from {
         wire::Command::Credit { account, amount, source, memo: text } => {
             memo = text;
-            Action::Credit { account, amount: amount.get(), bank: bank("source", &source)? }
+            Action::Credit { account, amount: amount.get(), bank: wrong.bank("source", &source) }
         }
         wire::Command::Debit { account, amount, target, memo: text } => {
             memo = text;
-            Action::Debit { account, amount: amount.get(), bank: bank("target", &target)? }
+            Action::Debit { account, amount: amount.get(), bank: wrong.bank("target", &target) }
         }
         wire::Command::Transfer { from, to, amount, memo: text } => {
             if from == to {
-                return Err(Refused::field(Code::SameAccount, "to", "a transfer needs two accounts"));
+                wrong.add(Code::SameAccount, "to", "a transfer needs two accounts");
             }
             memo = text;
             Action::Transfer { from, to, amount: amount.get() }
         }
         wire::Command::Hold { account, amount, until } => {
-            if until.is_some_and(|u| u <= now) {
-                return Err(Refused::field(Code::InvalidField, "until", "must lie ahead"));
-            }
             Action::Hold { account, amount: amount.get(), until: until.map(Timestamp::micros) }
         }
         wire::Command::Capture { hold: id, amount, target } => Action::Capture {
             hold: hold(id),
             amount: amount.map(jangbu_kernel::money::Amount::get),
-            bank: bank("target", &target)?,
+            bank: wrong.bank("target", &target),
         },
         wire::Command::Release { hold: id } => Action::Release { hold: hold(id) },
         wire::Command::Reversal { posting, reason } => {
-            if reason.trim().is_empty() {
-                return Err(Refused::field(Code::InvalidField, "reason", "say why it is undone"));
+            if reason.trim().is_empty() || reason.chars().count() > MEMO_CHARS_MAX {
+                wrong.add(Code::InvalidField, "reason", "say why it is undone, in at most 200 characters");
             }
-            memo = Some(reason);
-            // Filled with what the store holds once the ledger's turn is had.
-            let wanted = |seq| Original {
-                seq,
-                kind: Kind::Reversal,
-                debit: None,
-                credit: None,
-                bank: None,
-                amount: 0,
-                counted_on: BusinessDate::from_days(0),
-                reversed: false,
-            };
+            memo = Some(reason).filter(|_| wrong.0.is_empty());
             Action::Reversal { original: ledger.seq_of(posting.rest()).map(wanted) }
         }
     };
-    if memo.as_ref().is_some_and(|m| m.chars().count() > 200) {
-        return Err(Refused::field(Code::InvalidField, "memo", "at most 200 characters"));
+    if memo.as_ref().is_some_and(|m| m.chars().count() > MEMO_CHARS_MAX) {
+        wrong.add(Code::InvalidField, "memo", "has at most 200 characters");
+    }
+    if !wrong.0.is_empty() {
+        return Err(Refused(Box::new(Problem::failed(wrong.0))));
     }
     Ok(Command { key: stored_key(key), hash: hash.digest(), action, date: now.business_date(ledger.offset), memo })
 }

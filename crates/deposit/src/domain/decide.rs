@@ -129,6 +129,7 @@ fn plan(book: &Book, seq: u64, command: &Command, now: i64) -> Result<Plan, Refu
         }
         Action::Hold { account, amount, until } => {
             let no = failures.account(book, *account, Direction::Debit, *amount, date);
+            failures.ahead(*until, now);
             let mut plan = Plan::new(Kind::Hold, *amount)
                 .debit(no, Effect { held: *amount, counted: *amount, ..Effect::default() });
             let counted_on = book.accounts.get(no).map_or(date, |a| date.max(a.day.date));

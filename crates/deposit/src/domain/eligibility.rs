@@ -139,6 +139,14 @@ impl Failures {
         }
     }
 
+    /// A hold that lapses does so in the future. Judged here and not when the request is read: sent again after its
+    /// time, it has the answer that it had.
+    pub fn ahead(&mut self, until: Option<i64>, now: i64) {
+        if until.is_some_and(|until| until <= now) {
+            self.add(Code::InvalidField, "until must lie ahead");
+        }
+    }
+
     /// Both accounts of a transfer carry the same currency.
     pub fn same_currency(&mut self, book: &Book, debit: u64, credit: u64) {
         if let (Some(a), Some(b)) = (book.accounts.get(debit), book.accounts.get(credit))

@@ -94,7 +94,7 @@ async fn bodies() {
             POST /postings {"kind":"credit","account":7,"amount":1,"source":"cash"} -> 400 INVALID_FIELD account
             POST /postings {"kind":"credit","account":"{a}","amount":1,"amount":2,"source":"cash"} -> 400 INVALID_FIELD amount
             POST /postings {"kind":"hold","account":"{a}","amount":1,"until":"tomorrow"} -> 400 INVALID_FIELD until
-            POST /postings {"kind":"hold","account":"{a}","amount":1,"until":"2023-08-15T10:00:00+09:00"} -> 400 INVALID_FIELD until
+            POST /postings {"kind":"hold","account":"{a}","amount":1,"until":"2023-08-15T10:00:00+09:00"} -> 400 INVALID_FIELD -
             POST /postings {"kind":"reversal","posting":"{posting}","reason":" "} -> 400 INVALID_FIELD reason
             POST /postings/batch {"commands":{}} -> 400 INVALID_FIELD commands
             POST /postings/batch {"commands":[{"kind":"release","hold":"{hold}"}]} -> 400 MISSING_FIELD commands[0].key
@@ -111,6 +111,9 @@ async fn bodies() {
         r#"POST /postings {{"kind":"credit","account":"{{a}}","amount":1,"source":"cash","memo":"{memo}"}} -> 400 INVALID_FIELD memo"#
     );
     scene.check(&scene.world.service, &long).await;
+    let body = json!({"kind": "credit", "account": scene.names[0].1, "amount": 1, "source": "vault", "memo": memo});
+    let both = scene.world.post(&scene.world.service, "/postings", "both", &body).await;
+    assert_eq!((both.status, both.fields()), (422, vec!["source".to_owned(), "memo".to_owned()]));
 }
 
 #[tokio::test]

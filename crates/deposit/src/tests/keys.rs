@@ -75,6 +75,20 @@ async fn every_call_that_changes_something() {
 }
 
 #[tokio::test]
+async fn an_answer_stays_what_it_was_when_time_has_passed() {
+    let world = World::krw().await;
+    let (a, _) = world.account("demand", 100).await;
+    let hold = json!({"kind": "hold", "account": a, "amount": 7, "until": "2023-08-15T10:01:00+09:00"});
+    let first = world.post(&world.service, "/postings", "k", &hold).await;
+    assert_eq!(first.status, 201, "{}", first.text);
+    world.move_to("2023-08-15T10:02:00+09:00");
+    let again = world.post(&world.service, "/postings", "k", &hold).await;
+    assert_eq!((again.status, again.is_replay(), again.text), (201, true, first.text));
+    let late = check(&world, "/postings", "l", &hold, None).await;
+    assert_eq!((late.status, late.code()), (400, "INVALID_FIELD".to_owned()));
+}
+
+#[tokio::test]
 async fn a_key_is_found_as_soon_as_its_command_is_under_way() {
     let world = World::krw().await;
     let (a, _) = world.account("demand", 0).await;
