@@ -359,7 +359,7 @@ pub async fn due(
     worked.map(Some).map_err(|e| Fault::Damaged(format!("interest of {}: {e:?}", account.id)))
 }
 
-/// Closing balances from the day before `from`, as days from which each holds.
+/// Closing balances from the day before `from`, as days from which each holds; at least up to `to`.
 async fn closings(
     tx: &mut Tx,
     account: &Account,
@@ -371,10 +371,11 @@ async fn closings(
     if day.date <= from {
         return Ok(vec![(from, account.ledger)]); // untouched since: one balance for all days
     }
-    // Rows of days after the account's own belong to what came after it was looked at.
-    let rows = store::days::between(tx, account.no, from, to.min(day.date.add_days(-1))).await?;
+    // Rows of days after the account's own belong to what came after it was looked at. Days between `to` and the
+    // running day, which may be there around midnight, tell what `to` closed with.
+    let rows = store::days::between(tx, account.no, from, day.date.add_days(-1)).await?;
     let mut days: Vec<(BusinessDate, i64, i64)> = rows.iter().map(|r| (r.date, r.opening, r.closing)).collect();
-    let lately = ended.iter().filter(|(no, d, _)| *no == account.no && (from..=to).contains(&d.date));
+    let lately = ended.iter().filter(|(no, d, _)| *no == account.no && d.date >= from);
     days.extend(lately.map(|(_, d, _)| (d.date, d.opening, d.opening + d.credits - d.debits)));
     let opening = days.first().map_or(day.opening, |(_, opening, _)| *opening);
     let mut closings = vec![(from.add_days(-1), opening)];

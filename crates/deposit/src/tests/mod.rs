@@ -1,6 +1,7 @@
 //! The instance behind the edge, called as callers call it.
 #![allow(clippy::unwrap_used)]
 
+mod claims;
 mod deeds;
 mod document;
 mod edge;
