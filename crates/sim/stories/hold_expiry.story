@@ -26,6 +26,13 @@ days alice from 2026-03-31 -> 2026-03-31 14_000, 2026-04-01 9_000
 # One that would lapse at once is none.
 hold alice 1 until 2026-04-01T00:00:00+09:00 -> refused INVALID_FIELD
 
+# What was decided is given again, though its time has passed since.
+hold alice 10 until 00:30 key short
+again                    -> posted again
+time 00:31:00
+again                    -> posted again
+release alice            -> refused HOLD_SETTLED
+
 # Many on the way, in one move of the clock.
 hold alice 1_000 until 01:00 as a
 hold alice 1_000 until 02:00 as b

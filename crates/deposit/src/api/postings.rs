@@ -66,6 +66,7 @@ pub async fn post_command(
     Strict(body): Strict<wire::Command>,
 ) -> Answer {
     let command = convert::command(&api.ledger, &key, body, known.now)?;
+    still_ahead(&api, &command, known.now).await?;
     may(&api, &known, &command).await?;
     let outcome = run(&api, command).await?;
     answer(outcome, |p| Ok(convert::posting(&api.ledger, p)))
@@ -82,8 +83,19 @@ fn answer<T: serde::Serialize>(outcome: Outcome, show: impl Fn(&post::Posted) ->
     }
 }
 
+/// A hold must end ahead. Who asks again for one that was decided gets its answer, also when its end has passed since.
+async fn still_ahead(api: &Api, command: &Command, now: Timestamp) -> Result<(), Refused> {
+    let Action::Hold { until: Some(until), .. } = &command.action else { return Ok(()) };
+    if *until > now.micros() {
+        return Ok(());
+    }
+    let mut tx = api.ledger.db.read("deposit.key_of_hold").await?;
+    let decided = store::postings::by_key(&mut tx, &command.key).await?.is_some();
+    if decided { Ok(()) } else { Err(Refused::field(Code::InvalidField, "until", "must lie ahead")) }
+}
+
 /// A command of a batch, or what is wrong with it.
-fn read(api: &Api, known: &Known, keyed: &wire::KeyedCommand) -> Result<Command, Refused> {
+async fn read(api: &Api, known: &Known, keyed: &wire::KeyedCommand) -> Result<Command, Refused> {
     if !is_key(&keyed.key) {
         return Err(Refused::field(Code::KeyInvalid, "key", "a key is 1 to 64 printable ASCII characters"));
     }
@@ -92,7 +104,8 @@ fn read(api: &Api, known: &Known, keyed: &wire::KeyedCommand) -> Result<Command,
         // Read again from text: the strict reader knows code and field of what is wrong.
         Err(_) => read_json(keyed.command.to_string().as_bytes())?,
     };
-    convert::command(&api.ledger, &known.caller.key(&keyed.key), command, known.now)
+    let command = convert::command(&api.ledger, &known.caller.key(&keyed.key), command, known.now)?;
+    still_ahead(api, &command, known.now).await.map(|()| command)
 }
 
 /// Carries out many commands, each accepted or refused alone under its own key.
@@ -112,7 +125,7 @@ pub async fn post_batch(State(api): State<Api>, known: Known, Strict(body): Stri
     let mut outcomes: Vec<Option<wire::Outcome>> = Vec::with_capacity(body.commands.len());
     let (mut commands, mut keys) = (Vec::with_capacity(body.commands.len()), Vec::with_capacity(body.commands.len()));
     for keyed in body.commands {
-        match read(&api, &known, &keyed) {
+        match read(&api, &known, &keyed).await {
             Ok(command) => {
                 commands.push(command);
                 keys.push(keyed.key);
