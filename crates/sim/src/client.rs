@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use jangbu_contracts::accounting::TrialBalance;
 use jangbu_contracts::customer::{Customer, Register, SetMark};
 use jangbu_contracts::deposit::{
     Account, AccountEntry, Batch, Command, DailyBalance, InterestPayment, InterestPreview, OpenAccount, Outcome, Page,
@@ -19,6 +20,7 @@ use jangbu_contracts::deposit::{
 };
 use jangbu_contracts::problem::Problem;
 use jangbu_kernel::id::{AccountId, CustomerId};
+use jangbu_kernel::money::Currency;
 use jangbu_kernel::time::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -52,7 +54,11 @@ enum Way {
 pub struct Client {
     way: Way,
     bearer: HeaderValue,
+    patience: Duration,
 }
+
+/// How long an answer is waited for unless told otherwise.
+const PATIENCE: Duration = Duration::from_millis(ANSWER_MS_MAX);
 
 /// What became of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +124,7 @@ impl Client {
     /// # Errors
     /// The token can't stand in a header.
     pub fn here(router: Router, token: &str) -> Result<Client, String> {
-        Ok(Client { way: Way::Here(router), bearer: bearer(token)? })
+        Ok(Client { way: Way::Here(router), bearer: bearer(token)?, patience: PATIENCE })
     }
 
     /// A bank behind a base address, like `http://127.0.0.1:8080`, over connections that are kept.
@@ -136,7 +142,11 @@ impl Client {
             // The library would send a request again by itself; here every sending is the caller's own.
             .retry_canceled_requests(false)
             .build(connector);
-        Ok(Client { way: Way::There(http, base.trim_end_matches('/').into()), bearer: bearer(token)? })
+        Ok(Client {
+            way: Way::There(http, base.trim_end_matches('/').into()),
+            bearer: bearer(token)?,
+            patience: PATIENCE,
+        })
     }
 
     /// The same way for another caller.
@@ -144,7 +154,13 @@ impl Client {
     /// # Errors
     /// The token can't stand in a header.
     pub fn with_token(&self, token: &str) -> Result<Client, String> {
-        Ok(Client { way: self.way.clone(), bearer: bearer(token)? })
+        Ok(Client { bearer: bearer(token)?, ..self.clone() })
+    }
+
+    /// The same caller, who gives up after that time.
+    #[must_use]
+    pub fn with_patience(&self, patience: Duration) -> Client {
+        Client { patience, ..self.clone() }
     }
 
     /// Calls of one deposit instance.
@@ -173,8 +189,7 @@ impl Client {
         let Ok(request) = request.body(Bytes::from(body.unwrap_or_default())) else {
             return Answer::unknown(format!("{path} can't be asked"));
         };
-        let patience = Duration::from_millis(ANSWER_MS_MAX);
-        match tokio::time::timeout(patience, self.send(request)).await {
+        match tokio::time::timeout(self.patience, self.send(request)).await {
             Ok(Ok((status, headers, body))) => read(status, &headers, &body),
             Ok(Err(why)) => Answer::unknown(why),
             Err(_) => Answer::unknown("no answer in time"),
@@ -235,6 +250,11 @@ impl Client {
             Said::Unknown(why) => Said::Unknown(why),
         };
         Answer { said, status, replay }
+    }
+
+    /// The general ledger's accounts of one currency, as they stand today.
+    pub async fn trial_balance(&self, currency: Currency) -> Answer<TrialBalance> {
+        self.get(&format!("/accounting/v1/trial-balance?currency={currency}")).await
     }
 
     /// Claims interest through the channel.

@@ -1,12 +1,13 @@
-//! One caller whose every request and answer the auditor hears of.
+//! One caller, whose every request and answer an auditor may hear of.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jangbu_contracts::deposit::{Batch, Command, InterestPayment, KeyedCommand, Outcome, Posting};
 use jangbu_contracts::problem::Problem;
 use jangbu_kernel::id::AccountId;
 
-use crate::auditor::{Auditor, Heard, Key};
+use crate::auditor::{Auditor, Heard, Key, Ticket};
 use crate::client::{Answer, Client, Said};
 use crate::model::rules::What;
 
@@ -17,8 +18,8 @@ pub struct Teller {
     pub client: Client,
     /// Role, colon, subject.
     pub name: String,
-    /// Who hears.
-    pub auditor: Arc<Auditor>,
+    /// Who hears, if anybody does.
+    pub auditor: Option<Arc<Auditor>>,
 }
 
 fn heard<T>(answer: &Answer<T>, reply: impl Fn(&T) -> Heard) -> Heard {
@@ -34,19 +35,43 @@ impl Teller {
         Key { instance: instance.to_owned(), caller: self.name.clone(), key: key.to_owned() }
     }
 
+    fn begin(&self, instance: &str, key: &str, what: impl FnOnce() -> What) -> Option<Ticket> {
+        self.auditor.as_ref().map(|auditor| auditor.begin(self.key(instance, key), what()))
+    }
+
+    fn end(&self, ticket: Option<&Ticket>, replay: Option<bool>, heard: impl FnOnce() -> Heard) {
+        if let (Some(auditor), Some(ticket)) = (&self.auditor, ticket) {
+            auditor.end(ticket, heard(), replay);
+        }
+    }
+
+    /// The same caller, who gives up after that time.
+    #[must_use]
+    pub fn with_patience(&self, patience: Duration) -> Teller {
+        Teller { client: self.client.with_patience(patience), ..self.clone() }
+    }
+
+    /// Sends a request, for the first time or again; whether there was an answer.
+    pub async fn send(&self, instance: &str, key: &str, what: &What) -> bool {
+        match what {
+            What::Post(command) => !matches!(self.post(instance, key, command).await.said, Said::Unknown(_)),
+            What::Claim(account) => !matches!(self.claim(instance, key, *account).await.said, Said::Unknown(_)),
+        }
+    }
+
     /// Posts a command.
     pub async fn post(&self, instance: &str, key: &str, command: &Command) -> Answer<Posting> {
-        let ticket = self.auditor.begin(self.key(instance, key), What::Post(command.clone()));
+        let ticket = self.begin(instance, key, || What::Post(command.clone()));
         let answer = self.client.deposit(instance).post(key, command).await;
-        self.auditor.end(&ticket, heard(&answer, |p| Heard::Posting(p.clone())), Some(answer.replay));
+        self.end(ticket.as_ref(), Some(answer.replay), || heard(&answer, |p| Heard::Posting(p.clone())));
         answer
     }
 
     /// Claims interest.
     pub async fn claim(&self, instance: &str, key: &str, account: AccountId) -> Answer<InterestPayment> {
-        let ticket = self.auditor.begin(self.key(instance, key), What::Claim(account));
+        let ticket = self.begin(instance, key, || What::Claim(account));
         let answer = self.client.deposit(instance).claim(account, key).await;
-        self.auditor.end(&ticket, heard(&answer, |p| Heard::Payment(p.clone())), Some(answer.replay));
+        self.end(ticket.as_ref(), Some(answer.replay), || heard(&answer, |p| Heard::Payment(p.clone())));
         answer
     }
 
@@ -55,9 +80,7 @@ impl Teller {
     /// # Errors
     /// There was no answer, or one for the whole batch.
     pub async fn batch(&self, instance: &str, commands: &[(String, Command)]) -> Result<Vec<Outcome>, String> {
-        let begin = |(key, command): &(String, Command)| {
-            self.auditor.begin(self.key(instance, key), What::Post(command.clone()))
-        };
+        let begin = |(key, command): &(String, Command)| self.begin(instance, key, || What::Post(command.clone()));
         let tickets: Vec<_> = commands.iter().map(begin).collect();
         let keyed = |(key, command): &(String, Command)| KeyedCommand {
             key: key.clone(),
@@ -67,14 +90,14 @@ impl Teller {
         let answered = self.client.deposit(instance).batch(&batch).await.reply();
         let outcomes = answered.as_ref().map(|o| o.outcomes.as_slice()).unwrap_or_default();
         for (i, ticket) in tickets.iter().enumerate() {
-            let heard = match outcomes.get(i) {
+            let heard = || match outcomes.get(i) {
                 Some(Outcome { key, posting: Some(posting), .. }) if *key == commands[i].0 => {
                     Heard::Posting(posting.clone())
                 }
                 Some(outcome) if outcome.key == commands[i].0 => Heard::Problem(Box::new(problem(outcome))),
                 _ => Heard::Nothing,
             };
-            self.auditor.end(ticket, heard, None);
+            self.end(ticket.as_ref(), None, heard);
         }
         answered.map(|o| o.outcomes)
     }
@@ -91,7 +114,9 @@ impl Teller {
             Said::Problem(problem) => (Some(Err(problem.clone())), Some(Heard::Problem(problem))),
             Said::Unknown(why) => return Err(why),
         };
-        self.auditor.asked(&self.key(instance, key), heard);
+        if let Some(auditor) = &self.auditor {
+            auditor.asked(&self.key(instance, key), heard);
+        }
         Ok(told)
     }
 }

@@ -1,6 +1,6 @@
 //! Reads accounts from the bank and compares them with the model: balances, every entry, every day, and the sum of all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jangbu_contracts::deposit::{Account, AccountEntry, DailyBalance};
 use jangbu_kernel::date::BusinessDate;
@@ -73,6 +73,56 @@ impl Auditor {
         days(&told, &ours, self.today())?;
         self.state().told.insert(id, (shown.ledger_balance, after));
         Ok(())
+    }
+
+    /// Compares the general ledger with the model, currency by currency. All must be at rest, judged, and told.
+    ///
+    /// # Errors
+    /// All that differs.
+    pub async fn general_ledger(&self, client: &Client) -> Result<(), Vec<String>> {
+        let mut differences = Vec::new();
+        for (currency, wanted) in self.accounts_of_the_ledger() {
+            let ledger = match client.trial_balance(currency).await.reply() {
+                Ok(ledger) => ledger,
+                Err(why) => return Err(vec![format!("trial balance of {currency}: {why}")]),
+            };
+            if !ledger.balanced || ledger.debits != ledger.credits {
+                differences.push(format!("{currency}: debits {} and credits {}", ledger.debits, ledger.credits));
+            }
+            let mut stands: BTreeMap<&str, i128> = BTreeMap::new();
+            for row in &ledger.accounts {
+                *stands.entry(&row.account).or_default() += row.credits - row.debits;
+            }
+            let names: BTreeSet<&str> = stands.keys().copied().chain(wanted.keys().map(String::as_str)).collect();
+            for name in names {
+                let (there, here) = (stands.get(name).unwrap_or(&0), wanted.get(name).unwrap_or(&0));
+                if there != here {
+                    differences.push(format!("{name} in {currency} stands at {there}, should be at {here}"));
+                }
+            }
+        }
+        if differences.is_empty() { Ok(()) } else { Err(differences) }
+    }
+
+    /// Credits less debits of each account of the general ledger, by currency.
+    fn accounts_of_the_ledger(&self) -> BTreeMap<Currency, BTreeMap<String, i128>> {
+        let state = self.state();
+        let mut all: BTreeMap<Currency, BTreeMap<String, i128>> = BTreeMap::new();
+        let mut add = |currency: Currency, name: &str, sum: i128| {
+            *all.entry(currency).or_default().entry(name.to_owned()).or_default() += sum;
+        };
+        for account in state.model.accounts.values() {
+            add(account.currency, "customer_deposits", i128::from(account.ledger()));
+        }
+        // Tax stands in suspense only until accounting has seen it.
+        for ((currency, name), sum) in state.model.bank.iter().filter(|((_, name), _)| name != "tax_suspense") {
+            add(*currency, name, *sum);
+        }
+        for (currency, (income, local)) in &state.model.taxes {
+            add(*currency, "income_tax_payable", *income);
+            add(*currency, "local_tax_payable", *local);
+        }
+        all
     }
 
     /// Customers' balances as the bank told them against the bank's own sides of all postings.

@@ -362,6 +362,28 @@ impl Auditor {
         }
     }
 
+    /// Up to `most` requests that were decided, some of those not judged yet first; `throw` gives a number below its
+    /// argument. Sent again, each must be answered as before.
+    pub fn decided_some(&self, most: usize, throw: impl Fn(u64) -> u64) -> Vec<(Key, What)> {
+        let state = self.state();
+        let decided =
+            |key: &&Key| state.requests.get(*key).is_some_and(|r| matches!(r.fate, Fate::Posted(_) | Fate::Refused(_)));
+        let mut fresh: Vec<&Key> = state.fresh.iter().filter(decided).collect();
+        let mut all: Vec<&Key> = state.requests.keys().filter(decided).collect();
+        fresh.sort_unstable();
+        all.sort_unstable();
+        let mut chosen = Vec::new();
+        for (from, count) in [(fresh, most - most / 4), (all, most / 4)] {
+            if !from.is_empty() {
+                let pick = |_| usize::try_from(throw(from.len() as u64)).unwrap_or(0);
+                chosen.extend((0..count).map(pick).map(|at| from[at].clone()));
+            }
+        }
+        chosen.sort_unstable();
+        chosen.dedup();
+        chosen.into_iter().map(|key| (key.clone(), state.requests[&key].what.clone())).collect()
+    }
+
     /// What was decided of a key, as its caller may compare it: the id of the posting, or the codes of the refusal.
     #[must_use]
     pub fn decided(&self, key: &Key) -> Option<Result<PostingId, BTreeSet<String>>> {

@@ -125,6 +125,8 @@ pub struct Model {
     pub products: HashMap<(String, String), Versions>,
     /// Sums of the bank's own accounts: credits less debits.
     pub bank: BTreeMap<(Currency, String), i128>,
+    /// Income tax and local tax withheld.
+    pub taxes: BTreeMap<Currency, (i128, i128)>,
 }
 
 impl Account {
@@ -240,6 +242,11 @@ impl Model {
                 let sum = self.bank.entry((currency, name.clone())).or_default();
                 *sum += if *side == Side::Credit { i128::from(*amount) } else { -i128::from(*amount) };
             }
+        }
+        if let (Some(currency), Some(due)) = (currency, doing.due) {
+            let (income, local) = self.taxes.entry(currency).or_default();
+            *income += i128::from(due.income_tax);
+            *local += i128::from(due.local_tax);
         }
         self.keep(doing, said, date);
         if let (Some(posting), Some(currency)) = (said.posting, currency) {

@@ -120,7 +120,7 @@ impl World {
             return Ok(teller.clone());
         }
         let client = self.place.client(role, subject)?;
-        let teller = Teller { client, name: format!("{role}:{subject}"), auditor: Arc::clone(&self.auditor) };
+        let teller = Teller { client, name: format!("{role}:{subject}"), auditor: Some(Arc::clone(&self.auditor)) };
         self.tellers.insert(who, teller.clone());
         Ok(teller)
     }
@@ -198,7 +198,9 @@ impl World {
     pub async fn books(&mut self) -> Result<(), String> {
         self.judge()?;
         let service = self.caller("service")?;
-        let compared = self.auditor.compare(&service.client).await;
-        compared.map_err(|found| format!("the books differ:\n{}", found.join("\n")))
+        self.settle().await?;
+        let told = |found: Vec<String>| format!("the books differ:\n{}", found.join("\n"));
+        self.auditor.compare(&service.client).await.map_err(told)?;
+        self.auditor.general_ledger(&service.client).await.map_err(told)
     }
 }
