@@ -4,13 +4,15 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::auth::{Keyring, Role};
 use jangbu_platform::clock::{Clock as _, RealClock};
 use jangbu_sim::client::Client;
+use jangbu_sim::workload::town::Tokens;
 
 /// How long a bank may take to open or to end.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -79,22 +81,55 @@ impl Running {
 
     /// A way to it for a caller.
     pub fn client(&self, role: Role, subject: &str) -> Result<Client, String> {
-        let hour = Duration::from_secs(3_600);
-        let token = self.keys.issue(role, subject, RealClock.now(), hour).map_err(|e| e.to_string())?;
-        Client::there(&self.base, &token)
+        Client::there(&self.base, &token(&self.keys, role, subject)?)
     }
 
-    /// Ends it at once, as a power failure would.
-    pub fn kill(&mut self) {
+    /// Where credentials come from.
+    pub fn tokens(&self) -> Tokens {
+        let keys = self.keys.clone();
+        Arc::new(move |role, subject| token(&keys, role, subject))
+    }
+
+    /// Strikes it dead, as a power failure would.
+    pub fn strike(&mut self) {
         let _ = self.child.kill(); // it may have ended by itself
+    }
+
+    /// Strikes it dead and waits until nothing is left of it.
+    pub fn kill(&mut self) {
+        self.strike();
         let _ = self.child.wait();
     }
+
+    /// Tells it to end and waits until it has.
+    pub fn terminate(&mut self) -> Result<ExitStatus, String> {
+        let told = Command::new("kill").arg(self.child.id().to_string()).status();
+        told.map_err(|e| e.to_string())?;
+        wait(&mut self.child)
+    }
+}
+
+fn token(keys: &Keyring, role: Role, subject: &str) -> Result<String, String> {
+    keys.issue(role, subject, RealClock.now(), Duration::from_secs(3_600)).map_err(|e| e.to_string())
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Waits until a process has ended.
+pub fn wait(child: &mut Child) -> Result<ExitStatus, String> {
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until {
+        if let Some(ended) = child.try_wait().map_err(|e| e.to_string())? {
+            return Ok(ended);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let _ = child.kill();
+    Err("it did not end in time".to_owned())
 }
 
 /// What a bank logged.
