@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+pub mod batch;
+
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::{AccountId, CustomerId, HoldId, InterestId, PostingId};
 use jangbu_kernel::money::{Amount, Currency};

@@ -6,6 +6,16 @@ use std::str::FromStr;
 use crate::Invalid;
 
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+/// The digit of each byte; 255 for what is none.
+const DIGITS: [u8; 256] = {
+    let mut digits = [255; 256];
+    let mut at = 0;
+    while at < ALPHABET.len() {
+        digits[ALPHABET[at] as usize] = at as u8;
+        at += 1;
+    }
+    digits
+};
 
 fn write_id(f: &mut fmt::Formatter<'_>, prefix: &str, id: u128) -> fmt::Result {
     let mut text = [0u8; 26];
@@ -23,9 +33,9 @@ fn read_id(prefix: &'static str, text: &str) -> Result<u128, Invalid> {
     if body.len() != 26 || body.as_bytes()[0] > b'7' {
         return Err(bad());
     }
-    body.bytes().try_fold(0u128, |n, c| {
-        let digit = ALPHABET.iter().position(|a| *a == c).ok_or_else(bad)?;
-        Ok((n << 5) | digit as u128)
+    body.bytes().try_fold(0u128, |n, c| match DIGITS[usize::from(c)] {
+        255 => Err(bad()),
+        digit => Ok((n << 5) | u128::from(digit)),
     })
 }
 

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use jangbu_contracts::codes::Code;
 use jangbu_contracts::deposit as wire;
+use jangbu_contracts::deposit::batch::{self, BatchText, Read};
 use jangbu_contracts::page::Page;
 use jangbu_kernel::id::{AccountId, PostingId};
 use jangbu_kernel::time::Timestamp;
@@ -95,17 +96,34 @@ async fn still_ahead(api: &Api, command: &Command, now: Timestamp) -> Result<(),
 }
 
 /// A command of a batch, or what is wrong with it.
-async fn read(api: &Api, known: &Known, keyed: &wire::KeyedCommand) -> Result<Command, Refused> {
-    if !is_key(&keyed.key) {
-        return Err(Refused::field(Code::KeyInvalid, "key", "a key is 1 to 64 printable ASCII characters"));
-    }
-    let command = match wire::Command::deserialize(&keyed.command) {
-        Ok(command) => command,
-        // Read again from text: the strict reader knows code and field of what is wrong.
-        Err(_) => read_json(keyed.command.to_string().as_bytes())?,
+async fn read(api: &Api, known: &Known, sent: Read) -> (String, Result<Command, Refused>) {
+    let (key, command) = match sent {
+        Read::Simple(key, command) => (key, Ok(command)),
+        // Read from text: the strict reader knows code and field of what is wrong.
+        Read::Other(keyed) => {
+            let command = wire::Command::deserialize(&keyed.command);
+            (keyed.key, command.or_else(|_| read_json(keyed.command.to_string().as_bytes())))
+        }
     };
-    let command = convert::command(&api.ledger, &known.caller.key(&keyed.key), command, known.now)?;
-    still_ahead(api, &command, known.now).await.map(|()| command)
+    if !is_key(&key) {
+        let bad = Refused::field(Code::KeyInvalid, "key", "a key is 1 to 64 printable ASCII characters");
+        return (key, Err(bad));
+    }
+    let caller = known.caller.key(&key);
+    let command = match command.and_then(|command| convert::command(&api.ledger, &caller, command, known.now)) {
+        Ok(command) => still_ahead(api, &command, known.now).await.map(|()| command),
+        Err(refused) => Err(refused),
+    };
+    (key, command)
+}
+
+/// What is wrong with a batch that is not even one of commands with keys.
+fn not_a_batch(body: &BatchText) -> Refused {
+    let text = serde_json::to_vec(body).unwrap_or_default();
+    match read_json::<wire::Batch>(&text) {
+        Err(refused) => refused,
+        Ok(_) => Refused::new(Code::InvalidField, "the commands can't be read"),
+    }
 }
 
 /// Carries out many commands, each accepted or refused alone under its own key.
@@ -116,7 +134,7 @@ async fn read(api: &Api, known: &Known, keyed: &wire::KeyedCommand) -> Result<Co
     request_body = wire::Batch,
     responses((status = 200, body = wire::Outcomes)),
 )]
-pub async fn post_batch(State(api): State<Api>, known: Known, Strict(body): Strict<wire::Batch>) -> Answer {
+pub async fn post_batch(State(api): State<Api>, known: Known, Strict(body): Strict<BatchText>) -> Answer {
     known.staff()?;
     if body.commands.len() > COMMANDS_PER_BATCH_MAX {
         let why = format!("at most {COMMANDS_PER_BATCH_MAX} commands");
@@ -124,14 +142,16 @@ pub async fn post_batch(State(api): State<Api>, known: Known, Strict(body): Stri
     }
     let mut outcomes: Vec<Option<wire::Outcome>> = Vec::with_capacity(body.commands.len());
     let (mut commands, mut keys) = (Vec::with_capacity(body.commands.len()), Vec::with_capacity(body.commands.len()));
-    for keyed in body.commands {
-        match read(&api, &known, &keyed).await {
+    for text in &body.commands {
+        let sent = batch::read(text).ok_or_else(|| not_a_batch(&body))?;
+        let (key, command) = read(&api, &known, sent).await;
+        match command {
             Ok(command) => {
                 commands.push(command);
-                keys.push(keyed.key);
+                keys.push(key);
                 outcomes.push(None);
             }
-            Err(refused) => outcomes.push(Some(convert::refused(keyed.key, &refused.0))),
+            Err(refused) => outcomes.push(Some(convert::refused(key, &refused.0))),
         }
     }
     let posted = if commands.is_empty() { Vec::new() } else { api.combiner.post(commands).await? };

@@ -25,7 +25,7 @@ pub struct Args {
     /// Commands a caller sends at once.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8190))]
     batch: u32,
-    /// Callers that wait for their answer before they ask again; 2 with batches and 64 without, unless told.
+    /// Callers that wait for their answer before they ask again; 4 with batches and 64 without, unless told.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     callers: Option<u32>,
     /// Customers' accounts.
@@ -53,7 +53,7 @@ pub struct Args {
 
 impl Args {
     fn callers(&self) -> u32 {
-        self.callers.unwrap_or(if self.batch > 1 { 2 } else { 64 })
+        self.callers.unwrap_or(if self.batch > 1 { 4 } else { 64 })
     }
 }
 
