@@ -54,6 +54,86 @@ proptest! {
     }
 
     #[test]
+    fn fractions_never_wrap(a: i128, b: i128, c: i128, d: i128) {
+        // What does not fit is told; what fits is right, as far as it can be looked at again.
+        let (Some(x), Some(y)) = (Ratio::new(a, b), Ratio::new(c, d)) else { return Ok(()) };
+        prop_assert!(x.den() > 0 && y.den() > 0);
+        if let Some(sum) = x.checked_add(y) {
+            prop_assert!(sum.checked_sub(y).is_none_or(|back| back == x));
+        }
+        if let Some(product) = x.checked_mul(y).filter(|_| y.num() != 0) {
+            prop_assert!(product.checked_div(y).is_none_or(|back| back == x));
+        }
+        prop_assert_eq!(x.cmp(&y), y.cmp(&x).reverse());
+        prop_assert_eq!(x.cmp(&y).is_eq(), x == y);
+        let floor = x.floor();
+        prop_assert!(Ratio::new(floor, 1).is_some_and(|f| f <= x));
+    }
+
+    #[test]
+    fn rounding_stays_within_one(a in -1_000_000i64..1_000_000, b in 1i64..1_000) {
+        let x = Ratio::new(i128::from(a), i128::from(b)).unwrap();
+        let (down, half, up) = (x.round(Rounding::Down), x.round(Rounding::HalfUp), x.round(Rounding::Up));
+        prop_assert_eq!(down, i128::from(a / b));
+        prop_assert!(up.abs() - down.abs() == i128::from(a % b != 0));
+        prop_assert_eq!(half.abs(), i128::from((2 * a.abs() + b) / (2 * b)));
+        for unit in [1, 10, 1_000] {
+            let cut = truncate_to(a, unit);
+            prop_assert!(cut % unit == 0 && (a - cut).abs() < unit && cut.abs() <= a.abs());
+        }
+    }
+
+    #[test]
+    fn parts_of_a_year_add_up(from in 18_000i32..24_000, days in 0i32..1_500, at in 0i32..1_500) {
+        let (first, last) = (BusinessDate::from_days(from), BusinessDate::from_days(from + days));
+        let middle = BusinessDate::from_days(from + at % (days + 1));
+        for count in [DayCount::Act365F, DayCount::Act360, DayCount::ActAct] {
+            let whole = count.fraction(first, last).unwrap();
+            let left = count.fraction(first, middle).unwrap();
+            let right = count.fraction(middle.add_days(1), last).unwrap();
+            prop_assert_eq!(left.checked_add(right).unwrap(), whole);
+            let daily = (0..=days).try_fold(Ratio::ZERO, |sum, day| {
+                let day = BusinessDate::from_days(from + day);
+                sum.checked_add(Ratio::new(1, i128::from(count.divisor(day))).unwrap())
+            });
+            prop_assert_eq!(daily.unwrap(), whole);
+        }
+    }
+
+    #[test]
+    fn months_add_up(days in 10_000i32..30_000, a in 0u32..400, b in 0u32..400) {
+        let date = BusinessDate::from_days(days);
+        let there = date.add_months(a + b);
+        prop_assert_eq!(there.year() * 12 + there.month() as i32, date.year() * 12 + (date.month() + a + b) as i32);
+        prop_assert!(there.day() == date.day() || (there.day() < date.day() && there.add_days(1).day() == 1));
+        if date.day() <= 28 {
+            prop_assert_eq!(date.add_months(a).add_months(b), there);
+        }
+    }
+
+    #[test]
+    fn ages_change_on_birthdays(days in 0i32..20_000, later in 0i32..30_000) {
+        let born = BusinessDate::from_days(days);
+        let (day, next) = (born.add_days(later), born.add_days(later + 1));
+        let grew = born.years_until(next) - born.years_until(day);
+        let birthday = (next.month(), next.day()) == (born.month(), born.day());
+        let leapling = (born.month(), born.day()) == (2, 29) && (next.month(), next.day()) == (3, 1) && day.day() == 28;
+        prop_assert_eq!(grew, i32::from(birthday || leapling));
+    }
+
+    #[test]
+    fn business_days_are_found(days in 17_000i32..21_000) {
+        let date = BusinessDate::from_days(days);
+        let next = Calendar::korea().next_business_day(date);
+        prop_assert!(next >= date && Calendar::korea().is_business_day(next));
+        let mut between = date;
+        while between < next {
+            prop_assert!(!Calendar::korea().is_business_day(between));
+            between = between.add_days(1);
+        }
+    }
+
+    #[test]
     fn rates_are_as_written(digits in 0i64..1_000_000, scale in 0u32..7) {
         let rate = Rate::new(digits, scale).unwrap();
         prop_assert_eq!(rate.to_string().parse::<Rate>().unwrap(), rate);
