@@ -67,7 +67,6 @@ pub async fn post_command(
     Strict(body): Strict<wire::Command>,
 ) -> Answer {
     let command = convert::command(&api.ledger, &key, body, known.now)?;
-    still_ahead(&api, &command, known.now).await?;
     may(&api, &known, &command).await?;
     let outcome = run(&api, command).await?;
     answer(outcome, |p| Ok(convert::posting(&api.ledger, p)))
@@ -84,19 +83,8 @@ fn answer<T: serde::Serialize>(outcome: Outcome, show: impl Fn(&post::Posted) ->
     }
 }
 
-/// A hold must end ahead. Who asks again for one that was decided gets its answer, also when its end has passed since.
-async fn still_ahead(api: &Api, command: &Command, now: Timestamp) -> Result<(), Refused> {
-    let Action::Hold { until: Some(until), .. } = &command.action else { return Ok(()) };
-    if *until > now.micros() {
-        return Ok(());
-    }
-    let mut tx = api.ledger.db.read("deposit.key_of_hold").await?;
-    let decided = store::postings::by_key(&mut tx, &command.key).await?.is_some();
-    if decided { Ok(()) } else { Err(Refused::field(Code::InvalidField, "until", "must lie ahead")) }
-}
-
 /// A command of a batch, or what is wrong with it.
-async fn read(api: &Api, known: &Known, sent: Read) -> (String, Result<Command, Refused>) {
+fn read(api: &Api, known: &Known, sent: Read) -> (String, Result<Command, Refused>) {
     let (key, command) = match sent {
         Read::Simple(key, command) => (key, Ok(command)),
         // Read from text: the strict reader knows code and field of what is wrong.
@@ -110,11 +98,7 @@ async fn read(api: &Api, known: &Known, sent: Read) -> (String, Result<Command, 
         return (key, Err(bad));
     }
     let caller = known.caller.key(&key);
-    let command = match command.and_then(|command| convert::command(&api.ledger, &caller, command, known.now)) {
-        Ok(command) => still_ahead(api, &command, known.now).await.map(|()| command),
-        Err(refused) => Err(refused),
-    };
-    (key, command)
+    (key, command.and_then(|command| convert::command(&api.ledger, &caller, command, known.now)))
 }
 
 /// What is wrong with a batch that is not even one of commands with keys.
@@ -144,7 +128,7 @@ pub async fn post_batch(State(api): State<Api>, known: Known, Strict(body): Stri
     let (mut commands, mut keys) = (Vec::with_capacity(body.commands.len()), Vec::with_capacity(body.commands.len()));
     for text in &body.commands {
         let sent = batch::read(text).ok_or_else(|| not_a_batch(&body))?;
-        let (key, command) = read(&api, &known, sent).await;
+        let (key, command) = read(&api, &known, sent);
         match command {
             Ok(command) => {
                 commands.push(command);
