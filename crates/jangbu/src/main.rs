@@ -4,6 +4,7 @@ mod bank;
 mod bench;
 mod clock;
 mod console;
+mod customers;
 #[cfg(test)]
 mod seeds;
 mod services;

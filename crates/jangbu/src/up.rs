@@ -17,10 +17,14 @@ use jangbu_platform::service::Stop;
 
 use crate::bank::{Bank, Opening};
 use crate::console::{self, Console};
+use crate::customers::{self, Place};
 use crate::{Ended, Failure, Verdict};
 
 /// How long the credentials that `up` lays into the directory are good.
 const CREDENTIAL_TTL: Duration = Duration::from_secs(30 * 86_400);
+
+/// Simulated customers on the machine's clock.
+const CUSTOMERS_UNLESS_TOLD: u32 = 1_000;
 
 /// What it is told.
 #[derive(clap::Args)]
@@ -28,9 +32,12 @@ pub struct Args {
     /// Where the bank lives.
     #[arg(long, default_value_os_t = crate::default_data())]
     data: PathBuf,
-    /// Port on this machine.
+    /// Port on this machine; 0 takes a free one.
     #[arg(long, default_value_t = 8080)]
     port: u16,
+    /// Simulated customers who live in it; 1,000 unless told, none with a manual clock.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    customers: Option<u32>,
     /// Whose time it is: the machine's, or one that stands still and is moved by `POST /sim/v1/clock`.
     #[arg(long, value_enum, default_value_t = ClockKind::Real)]
     clock: ClockKind,
@@ -93,10 +100,10 @@ async fn serve(args: Args) -> Ended {
         Some(clock) => Arc::clone(clock) as Arc<dyn Clock>,
         None => Arc::new(RealClock),
     };
-    let bank = Bank::open(Opening::whole(&args.data, clock, dice.clone())).await?;
+    let bank = Bank::open(Opening::whole(&args.data, Arc::clone(&clock), dice.clone())).await?;
     lay_credentials(&bank.keys, &args.data)?;
     let links = LoginLinks::new(bank.keys.clone(), Dice::from_os());
-    let edge = Edge::new(bank.gate.clone(), dice, bank.metrics.clone());
+    let edge = Edge::new(bank.gate.clone(), dice.clone(), bank.metrics.clone());
     let console = Console::new(&bank, links.clone(), Arc::new(RealClock), manual.is_some());
     let mut router = bank.router.clone().merge(edge.open("console", console::router(Arc::new(console))));
     if let Some(clock) = manual {
@@ -110,7 +117,17 @@ async fn serve(args: Args) -> Ended {
     println!("the bank's page, good once: http://{address}/login?code={code}");
     let stop = Stop::default();
     tokio::spawn(stop_when_told(stop.clone()));
-    let drained = server.run(with_fallbacks(router), stop).await;
+    let router = with_fallbacks(router);
+    let count = args.customers.unwrap_or(if args.clock == ClockKind::Manual { 0 } else { CUSTOMERS_UNLESS_TOLD });
+    let place = Place { router: router.clone(), keys: bank.keys.clone(), clock, dir: &args.data };
+    let living = async {
+        if count > 0
+            && let Err(why) = customers::live(place, count as usize, dice, stop.clone()).await
+        {
+            tracing::error!(why, "the simulated customers could not go on; the bank does");
+        }
+    };
+    let ((), drained) = tokio::join!(living, server.run(router, stop.clone()));
     if drained.cut > 0 {
         tracing::warn!(connections = drained.cut, "connections that took too long were cut");
     }

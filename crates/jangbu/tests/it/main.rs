@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod customers;
 mod kill;
 mod running;
 mod stories;

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jangbu_kernel::time::Timestamp;
@@ -23,6 +23,7 @@ pub struct Running {
     dir: PathBuf,
     keys: Keyring,
     base: String,
+    said: Arc<Mutex<Vec<String>>>,
 }
 
 /// `jangbu up` on a directory, with arguments after it, not started yet. What it logs lands beside the directory.
@@ -50,11 +51,13 @@ impl Running {
             let ended = child.wait().map_err(|e| e.to_string())?;
             return Err(format!("it did not open ({ended}): {}", log_of(dir)));
         };
-        // The rest is read so that the bank never waits for its reader.
-        std::thread::spawn(move || lines.for_each(drop));
+        // The rest is read at once, so that the bank never waits for its reader.
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let hearing = Arc::clone(&said);
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| hearing.lock().unwrap().push(line)));
         let base = format!("http://{address}");
         let keys = Keyring::load_or_create(&dir.join("keys"), RealClock.now()).map_err(|e| e.to_string())?;
-        let mut running = Running { child, dir: dir.to_owned(), keys, base };
+        let mut running = Running { child, dir: dir.to_owned(), keys, base, said };
         running.wait_until_ready(&address)?;
         Ok(running)
     }
@@ -82,6 +85,19 @@ impl Running {
     /// A way to it for a caller.
     pub fn client(&self, role: Role, subject: &str) -> Result<Client, String> {
         Client::there(&self.base, &token(&self.keys, role, subject)?)
+    }
+
+    /// Waits until it has printed a line with these words; the line.
+    pub async fn says(&self, words: &str) -> String {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            let found = self.said.lock().unwrap().iter().find(|line| line.contains(words)).cloned();
+            if let Some(line) = found {
+                return line;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("it never said {words:?}: {}", log_of(&self.dir));
     }
 
     /// Where credentials come from.

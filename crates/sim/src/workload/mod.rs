@@ -4,6 +4,7 @@
 //! as the bank answers the same.
 
 mod hand;
+pub mod life;
 pub mod town;
 
 pub use hand::{Habits, Hand};

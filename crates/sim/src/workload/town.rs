@@ -1,6 +1,8 @@
 //! A town: its people, their accounts, and the way each of them has to the bank.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jangbu_contracts::customer::{Kind, Register};
 use jangbu_contracts::deposit::{Command, OpenAccount};
@@ -8,9 +10,11 @@ use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::{AccountId, CustomerId};
 use jangbu_kernel::money::Amount;
 use jangbu_platform::auth::Role;
+use jangbu_platform::clock::ticks;
 use jangbu_platform::dice::Dice;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::auditor::Auditor;
 use crate::client::{Client, KRW, Keys};
@@ -36,6 +40,8 @@ pub struct Person {
     pub customer: CustomerId,
     /// Account.
     pub account: AccountId,
+    /// First day of the account.
+    pub since: BusinessDate,
     /// Whether many pay this one.
     pub shop: bool,
     /// Day of the month on which the salary comes.
@@ -56,7 +62,12 @@ pub struct Town {
     /// The bank's own program.
     pub service: Teller,
     ways: Ways,
+    /// Callers made lately, with when that was.
+    tellers: Mutex<HashMap<usize, (Teller, Instant)>>,
 }
+
+/// How long a caller is used before a fresh credential is asked for.
+const CREDENTIAL_USED: Duration = Duration::from_secs(6 * 3_600);
 
 /// How a town is reached and watched.
 #[derive(Clone)]
@@ -87,7 +98,7 @@ impl Town {
     /// The service's credential can't be had.
     pub fn of(people: Vec<Person>, ways: &Ways, keys: Arc<Keys>) -> Result<Town, String> {
         let service = ways.teller(Role::Service, "town")?;
-        Ok(Town { people, keys, service, ways: ways.clone() })
+        Ok(Town { people, keys, service, ways: ways.clone(), tellers: Mutex::default() })
     }
 
     /// The caller who is one of the people.
@@ -95,7 +106,13 @@ impl Town {
     /// # Errors
     /// The credential can't be had.
     pub fn teller(&self, of: usize) -> Result<Teller, String> {
-        self.ways.teller(Role::Customer, &self.people[of].customer.to_string())
+        let mut tellers = self.tellers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((teller, _)) = tellers.get(&of).filter(|(_, made)| made.elapsed() < CREDENTIAL_USED) {
+            return Ok(teller.clone());
+        }
+        let teller = self.ways.teller(Role::Customer, &self.people[of].customer.to_string())?;
+        tellers.insert(of, (teller.clone(), ticks()));
+        Ok(teller)
     }
 
     /// A caller by name: role, colon, subject.
@@ -187,6 +204,7 @@ impl Plan {
             name: customer.name,
             customer: customer.id,
             account: account.id,
+            since: account.opened_on,
             shop: self.shop,
             salary_day: self.salary_day,
             salary: self.salary,
