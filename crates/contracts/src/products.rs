@@ -124,22 +124,23 @@ pub struct Terms {
     /// Marginal tiers, ascending; the last has no end.
     pub tiers: Vec<Tier>,
     /// Preferential rates.
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default")]
     pub bonus: Vec<Bonus>,
     /// How long a contract runs; not for demand products.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub term: Option<Length>,
     /// What is paid when a contract is closed before its time, by the months that have passed.
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default")]
     pub early_closing: Vec<Step>,
     /// What is paid for the time after maturity, by the months since.
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default")]
     pub after_maturity: Vec<Step>,
     /// Rounding of a payment to the minor unit.
     #[serde(default, deserialize_with = "or_default")]
     pub rounding: Rounding,
-    /// When interest is paid: `claim`, `monthly day 1`, `3rd friday`, `3rd friday of 6,12`, `maturity`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// When interest is paid: `claim`, `monthly day 1`, `3rd friday`, `3rd friday of 6,12`, `maturity`. Absent, it is
+    /// `claim` for demand products and `maturity` for the others; in answers it is always there.
+    #[serde(default)]
     pub pay: Option<String>,
     /// Limits of debits.
     #[serde(default, deserialize_with = "or_default")]
@@ -147,6 +148,16 @@ pub struct Terms {
     /// Whether corporations may have it.
     #[serde(default, deserialize_with = "or_default")]
     pub corporations: bool,
+}
+
+impl Terms {
+    /// The same with what was left out said.
+    #[must_use]
+    pub fn complete(mut self) -> Self {
+        let pay = if self.kind == ProductKind::Demand { "claim" } else { "maturity" };
+        self.pay.get_or_insert_with(|| pay.to_owned());
+        self
+    }
 }
 
 /// A product as shown: the terms that hold today (the first ones, when none hold yet), and all versions.

@@ -25,6 +25,7 @@ async fn versions(api: &Api, wanted: impl Fn(&str) -> bool) -> Result<Vec<Vec<Te
     let mut products: Vec<Vec<Terms>> = Vec::new();
     for (code, _, text) in store::products::all(&mut tx).await?.into_iter().filter(|(code, ..)| wanted(code)) {
         let terms: Terms = serde_json::from_str(&text).map_err(|e| Fault::Damaged(e.to_string()))?;
+        let terms = terms.complete();
         match products.last_mut().filter(|versions| versions[0].code == code) {
             Some(versions) => versions.push(terms),
             None => products.push(vec![terms]),
@@ -90,6 +91,7 @@ pub async fn put_product(
     Strict(body): Strict<Terms>,
 ) -> Answer {
     known.operator()?;
+    let body = body.complete();
     if body.code != code {
         return Err(Refused::field(Code::InvalidField, "code", "must be the code of the path"));
     }

@@ -25,9 +25,13 @@ pub async fn add_version(
     let flaw = |field: &str, why: &str| Ok(Err(vec![(field.to_owned(), why.to_owned())]));
     let mut alone = ledger.alone("deposit.add_terms").await?;
     let (tx, state) = (&mut alone.tx, &mut alone.state);
-    let kept = serde_json::to_string(text).map_err(|e| Fault::Damaged(e.to_string()))?;
-    if store::products::find(tx, &text.code, terms.from).await?.is_some_and(|stands| stands == kept) {
-        return Ok(Ok(())); // as it stands: no deed
+    let text = text.clone().complete();
+    let kept = serde_json::to_string(&text).map_err(|e| Fault::Damaged(e.to_string()))?;
+    if let Some(stands) = store::products::find(tx, &text.code, terms.from).await? {
+        let stands: TermsText = serde_json::from_str(&stands).map_err(|e| Fault::Damaged(e.to_string()))?;
+        if stands.complete() == text {
+            return Ok(Ok(())); // as it stands: no deed
+        }
     }
     if let Some(first) = state.product(&text.code).and_then(|at| state.products[at as usize].history.versions().first())
     {

@@ -49,6 +49,10 @@ async fn accounts_and_products() {
     assert_eq!(texts(&read(&world, "/products", 2).await.0, "code"), codes);
 }
 
+async fn demand(world: &World) -> Value {
+    world.get(&world.service, "/products/demand").await.json()
+}
+
 #[tokio::test]
 async fn products_show_the_terms_that_hold() {
     let world = World::krw().await;
@@ -61,6 +65,9 @@ async fn products_show_the_terms_that_hold() {
     let again = world.put("/products/demand", &terms("2023-08-16", "0.03")).await;
     assert_eq!((again.status, again.text), (200, first.text));
     assert_eq!(world.put("/products/demand", &terms("2023-08-16", "0.04")).await.codes(), ["TERMS_INVALID"]);
+    for field in ["bonus", "early_closing", "after_maturity", "rounding", "pay", "limits", "term"] {
+        assert!(demand(&world).await.get(field).is_some(), "{field} is always shown");
+    }
     let shown = async || {
         let product = world.get(&world.service, "/products/demand").await.json();
         (product["tiers"][0]["rate"].clone(), product["versions"].as_array().unwrap().len())
