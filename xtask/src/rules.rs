@@ -62,6 +62,7 @@ pub fn check_file(name: &str, text: &str) -> Vec<Offence> {
             purity(&mut found, &source);
             statements(&mut found, &source);
             commits(&mut found, &source);
+            routes(&mut found, &source);
             time_and_chance(&mut found, &source);
         }
     }
@@ -167,6 +168,19 @@ fn commits(found: &mut Found, source: &Source) {
     }
 }
 
+/// Crates whose routes are no calls of a service: the console's pages, the manual clock, and what services share.
+const WITHOUT_DOCUMENT: [&str; 3] = ["crates/jangbu/", "crates/platform/", "crates/sim/"];
+
+fn routes(found: &mut Found, source: &Source) {
+    if found.is_test() || WITHOUT_DOCUMENT.iter().any(|dir| found.file.starts_with(dir)) {
+        return;
+    }
+    for line in source.word(".route(").into_iter().filter(|l| !source.in_test(*l)) {
+        let why = "a route by hand: `routes!(handler)` puts it into the API document too, so that they can't drift";
+        found.add("route-documented", line, why.to_owned());
+    }
+}
+
 fn time_and_chance(found: &mut Found, source: &Source) {
     let name = found.file;
     let measures = name.starts_with("crates/sim/src/load") || name.starts_with("crates/jangbu/src/bench");
@@ -254,6 +268,15 @@ mod tests {
         assert!(rules("crates/x/src/flows/a.rs", text).is_empty());
         assert!(rules("crates/x/src/consumers.rs", text).is_empty());
         assert!(rules("crates/x/src/tests.rs", text).is_empty());
+    }
+
+    #[test]
+    fn routes_of_services_are_documented() {
+        let text = "fn a() { router.route(\"/b\", get(b)); }\n";
+        assert_eq!(rules("crates/x/src/api.rs", text), ["route-documented"]);
+        assert!(rules("crates/jangbu/src/a.rs", text).is_empty());
+        assert!(rules("crates/x/src/tests/a.rs", text).is_empty());
+        assert!(rules("crates/x/src/api.rs", "fn a() { router.routes(routes!(b)); }\n").is_empty());
     }
 
     #[test]
