@@ -10,4 +10,5 @@ mod keys;
 mod lists;
 mod noise;
 mod opening;
+mod simulated;
 mod world;
