@@ -160,6 +160,11 @@ async fn stored(api: &Api, known: &Known, row: Option<store::postings::Stored>) 
         }
         return json(200, &convert::posting(&api.ledger, posted), false);
     }
+    // Asked for, not sent again: the outcome as it was, and no replay.
+    let outcome = match outcome {
+        Outcome::Refused(refusal, _) => Outcome::Refused(refusal, false),
+        other => other,
+    };
     answer(outcome, |p| Ok(convert::posting(&api.ledger, p)))
 }
 

@@ -253,6 +253,18 @@ async fn other_peoples_things_are_not_there() {
             "#,
         )
         .await;
+    // Programs of the bank post, but don't decide what operators decide.
+    scene
+        .check(
+            &scene.world.service,
+            r#"
+            PUT /accounts/{a}/marks/deposit_stop {"on":true,"reason":"x"} -> 403 FORBIDDEN -
+            PUT /products/demand {"code":"demand","name":"x","kind":"demand","currency":"KRW","from":"2023-09-01","tiers":[{"rate":"0"}]} -> 403 FORBIDDEN -
+            GET /approvals -> 403 FORBIDDEN -
+            GET /audit -> 403 FORBIDDEN -
+            "#,
+        )
+        .await;
     let own = scene.world.get(&token, "/accounts").await.json();
     assert_eq!((own["items"].as_array().unwrap().len(), own["items"][0]["id"].as_str()), (1, Some(c.as_str())));
 }

@@ -67,6 +67,7 @@ async fn every_call_that_changes_something() {
     for (key, status, code) in [("1", 200, ""), ("6", 422, "HOLD_SETTLED"), ("8", 422, "INSUFFICIENT_AVAILABLE")] {
         let found = world.get(&world.service, &format!("/postings?key={key}")).await;
         assert_eq!((found.status, found.code()), (status, code.to_owned()), "{}", found.text);
+        assert!(!found.is_replay());
     }
     assert_eq!(world.get(&world.service, "/postings?key=1").await.text_of("id"), credit);
     assert_eq!(world.get(&world.operator, "/postings?key=1").await.status, 404, "keys belong to their caller");
