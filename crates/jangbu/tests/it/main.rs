@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod customers;
+mod faults;
 mod kill;
 mod running;
 mod stories;
+mod world;
