@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jangbu_kernel::id::{AccountId, CustomerId};
 use jangbu_kernel::money::Currency;
 use jangbu_kernel::time::{Timestamp, UtcOffset};
+use jangbu_platform::clock::ticks;
 use jangbu_platform::db::{Db, Fault, Tx};
 use jangbu_platform::dice::Dice;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -25,8 +26,11 @@ use crate::store::postings::Stored;
 
 /// Keys of one generation: two are remembered, so that keys a little out of order need no look into the store.
 const KEYS_PER_GENERATION: usize = 1 << 16;
-/// Accounts written back by one unit of work.
-const ACCOUNTS_PER_FOLD_MAX: usize = 4_096;
+/// Accounts written back in one go: few enough that postings behind them hardly notice.
+const ACCOUNTS_PER_FOLD_MAX: usize = 1_024;
+/// For each moment that writing back took, so many pass before the next: with a million busy accounts it would else take
+/// more of the writer's time than the postings do.
+const FOLD_REST: u32 = 9;
 /// Postings read at once when state is rebuilt.
 const POSTINGS_PER_READ_MAX: u32 = 10_000;
 
@@ -160,6 +164,7 @@ pub struct Ledger {
     state: Mutex<State>,
     pipeline: Pipeline,
     flushed: AtomicU64,
+    next_fold: Mutex<Option<tokio::time::Instant>>,
 }
 
 /// The ledger to oneself: nothing is decided that is not also in this unit of work or before it.
@@ -210,7 +215,17 @@ impl Ledger {
     #[must_use]
     pub fn new(db: Db, instance: &str, tag: u16, offset: UtcOffset, dice: Dice) -> Self {
         let (state, pipeline) = (Mutex::default(), Pipeline::start(db.clone()));
-        Self { db, instance: instance.to_owned(), tag, offset, dice, state, pipeline, flushed: AtomicU64::new(0) }
+        Self {
+            db,
+            instance: instance.to_owned(),
+            tag,
+            offset,
+            dice,
+            state,
+            pipeline,
+            flushed: AtomicU64::new(0),
+            next_fold: Mutex::default(),
+        }
     }
 
     /// A place among the batches under way.
@@ -405,6 +420,22 @@ impl Ledger {
             account.paid_through = account.paid_through.max(paid.to);
         }
         Ok(())
+    }
+
+    /// Writes balances back, unless that was done lately for its length. What is not written back yet is rebuilt after
+    /// a crash, so the rest is also what bounds the time of a start.
+    ///
+    /// # Errors
+    /// The store can't be written.
+    pub async fn fold_when_due(&self) -> Result<usize, Fault> {
+        let mut next = self.next_fold.lock().await;
+        let began = ticks();
+        if next.is_some_and(|at| began < at) {
+            return Ok(0);
+        }
+        let folded = self.fold().await;
+        *next = Some(ticks() + began.elapsed() * FOLD_REST);
+        folded
     }
 
     /// Writes balances back, a run at a time; when it ends, a restart has nothing to rebuild up to where it began.

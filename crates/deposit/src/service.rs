@@ -102,7 +102,7 @@ pub async fn offer(ledger: &Ledger, seed: &str) -> Result<(), Fault> {
 fn fold_job(ledger: Arc<Ledger>) -> Job {
     let run = move |_: Timestamp| -> BoxFuture<'static, Result<(), Fault>> {
         let ledger = Arc::clone(&ledger);
-        async move { ledger.fold().await.map(|_| ()) }.boxed()
+        async move { ledger.fold_when_due().await.map(|_| ()) }.boxed()
     };
     Job { name: "deposit.fold", every_ms: 1_000, run: Box::new(run), due: None }
 }

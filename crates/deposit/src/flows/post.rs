@@ -36,6 +36,9 @@ use crate::store::postings::{NewRow, Stored};
 /// Commands that share one unit of work at most.
 pub const COMMANDS_PER_BATCH_MAX: usize = 8_190;
 
+/// Commands whose accounts are fetched from memory together.
+const FETCHED_AHEAD: usize = 64;
+
 /// A posting with what is needed to show it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Posted {
@@ -98,6 +101,21 @@ pub async fn post(ledger: &Arc<Ledger>, room: Room, commands: Vec<Command>) -> R
     }
 }
 
+fn fetch(book: &Book, commands: &[Command]) {
+    for command in commands {
+        match &command.action {
+            Action::Credit { account, .. } | Action::Debit { account, .. } | Action::Hold { account, .. } => {
+                book.accounts.fetch(number_of(*account));
+            }
+            Action::Transfer { from, to, .. } => {
+                book.accounts.fetch(number_of(*from));
+                book.accounts.fetch(number_of(*to));
+            }
+            Action::Capture { .. } | Action::Release { .. } | Action::Reversal { .. } | Action::Interest { .. } => {}
+        }
+    }
+}
+
 /// Whether a command can be decided by what is in memory.
 fn is_in_memory(book: &Book, command: &Command) -> bool {
     match &command.action {
@@ -126,6 +144,9 @@ async fn decide_at_once(
     }
     let mut batch = Batch::new(ledger.db.now(), commands.len());
     for (i, command) in commands.iter().enumerate() {
+        if i % FETCHED_AHEAD == 0 {
+            fetch(&state.book, &commands[i..commands.len().min(i + FETCHED_AHEAD)]);
+        }
         let (seq, decided) = state.decide(command, batch.at);
         let outcome = match batch.note(&mut state, i, seq, decided) {
             Ok(posting) => {
