@@ -120,7 +120,8 @@ impl Bank {
         let wall: Arc<dyn Clock> = Arc::new(RealClock);
         let keys = Keyring::load_or_create(&dir.join("keys"), wall.now());
         let keys = keys.map_err(|e| Fault::Storage { doing: "opening the signing keys".into(), why: e.to_string() })?;
-        let data_key = Arc::new(DataKey::open(&dir, dice.clone())?);
+        // Never seeded dice: a second start would seal other data with the same nonces.
+        let data_key = Arc::new(DataKey::open(&dir, Dice::from_os())?);
         let log = Log::open_embedded(&dir.join("log.db"), Arc::clone(&clock), dice.clone()).await?;
         let kv = Kv::in_process(Arc::clone(&clock), KvLimits::default());
         let metrics = Metrics::default();

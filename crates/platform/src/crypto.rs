@@ -23,7 +23,8 @@ impl std::fmt::Debug for DataKey {
 }
 
 impl DataKey {
-    /// A key of 32 bytes.
+    /// A key of 32 bytes. `dice` gives a nonce per sealing: dice that repeat themselves, like seeded ones in a
+    /// process that starts again on the same key, would give the sealed texts away.
     #[must_use]
     pub fn new(key: &[u8; 32], dice: Dice) -> Self {
         Self { cipher: ChaCha20Poly1305::new(key.into()), dice }
