@@ -74,7 +74,7 @@ impl Command {
     /// What the log tells unless `JANGBU_LOG` says otherwise: a bank on a terminal is not drowned in its own calls.
     fn log_filter(&self) -> &'static str {
         match self {
-            Command::Up(_) => "info,access=warn",
+            Command::Up(_) => "info,access=warn,audit=warn",
             Command::Bench(_) | Command::Token(_) | Command::Services => "warn",
         }
     }
