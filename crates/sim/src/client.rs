@@ -13,6 +13,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use jangbu_contracts::accounting::TrialBalance;
+use jangbu_contracts::channel::AccountScreen;
 use jangbu_contracts::customer::{Customer, Register, SetMark};
 use jangbu_contracts::deposit::{
     Account, AccountEntry, Batch, Command, DailyBalance, InterestPayment, InterestPreview, OpenAccount, Outcome, Page,
@@ -255,6 +256,11 @@ impl Client {
     /// The general ledger's accounts of one currency, as they stand today.
     pub async fn trial_balance(&self, currency: Currency) -> Answer<TrialBalance> {
         self.get(&format!("/accounting/v1/trial-balance?currency={currency}")).await
+    }
+
+    /// A customer's screen of an account.
+    pub async fn screen(&self, account: AccountId) -> Answer<AccountScreen> {
+        self.get(&format!("/channel/v1/accounts/{account}")).await
     }
 
     /// Claims interest through the channel.

@@ -75,6 +75,14 @@ impl Teller {
         answer
     }
 
+    /// Claims interest through the channel, which has keys of its own.
+    pub async fn claim_by_channel(&self, instance: &str, key: &str, account: AccountId) -> Answer<InterestPayment> {
+        let ticket = self.begin(instance, &format!("channel:{key}"), || What::Claim(account));
+        let answer = self.client.claim_by_channel(account, key).await;
+        self.end(ticket.as_ref(), Some(answer.replay), || heard(&answer, |p| Heard::Payment(p.clone())));
+        answer
+    }
+
     /// Posts many commands at once. The keys must differ.
     ///
     /// # Errors

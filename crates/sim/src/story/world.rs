@@ -55,6 +55,8 @@ pub struct Sent {
     pub what: What,
     /// In which currency its amounts are shown.
     pub currency: Currency,
+    /// Through the channel, and not to the core.
+    pub through_channel: bool,
 }
 
 /// The world of a story.

@@ -8,3 +8,6 @@ pub mod life;
 pub mod town;
 
 pub use hand::{Habits, Hand};
+
+#[cfg(test)]
+mod tests;

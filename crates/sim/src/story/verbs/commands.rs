@@ -67,7 +67,7 @@ fn nowhere<T>(make: impl Fn(u64, u128) -> T) -> T {
 }
 
 fn read<'a>(world: &World, verb: &str, mut words: Words<'a>) -> Result<Told<'a>, String> {
-    let known = ["by", "key", "as", "memo", "from", "to", "until", "because"];
+    let known = ["by", "key", "as", "memo", "from", "to", "until", "because", "through"];
     let account = |name: &str| -> Result<(AccountId, &'static str, Currency, String), String> {
         if name == "nobody" {
             return Ok((nowhere(AccountId::from_parts), KRW, Currency::KRW, "service".to_owned()));
@@ -158,7 +158,8 @@ pub(super) async fn command(world: &mut World, verb: &str, words: Words<'_>) -> 
     let told = read(world, verb, words)?;
     let teller = world.caller(told.options.get("by").unwrap_or(&told.usual))?;
     let key = told.options.get("key").map_or_else(|| world.keys.next(), str::to_owned);
-    let sent = Sent { teller, instance: told.instance, key, what: told.what, currency: told.currency };
+    let through_channel = told.options.get("through") == Some("channel");
+    let sent = Sent { teller, instance: told.instance, key, what: told.what, currency: told.currency, through_channel };
     let shown = send(world, &sent, &told.options, told.holds.as_deref()).await;
     world.last = Some(sent);
     shown
@@ -167,14 +168,21 @@ pub(super) async fn command(world: &mut World, verb: &str, words: Words<'_>) -> 
 async fn send(world: &mut World, sent: &Sent, options: &Options<'_>, holds: Option<&str>) -> Result<Shown, String> {
     let (place, currency) = (sent.instance, sent.currency);
     match &sent.what {
-        What::Claim(account) => match sent.teller.claim(place, &sent.key, *account).await {
-            Answer { said: Said::Reply(payment), replay, .. } => {
-                world.postings.insert("last".to_owned(), (payment.posting, place, currency));
-                Ok(paid(&payment, currency, replay))
+        What::Claim(account) => {
+            let answer = if sent.through_channel {
+                sent.teller.claim_by_channel(place, &sent.key, *account).await
+            } else {
+                sent.teller.claim(place, &sent.key, *account).await
+            };
+            match answer.said {
+                Said::Reply(payment) => {
+                    world.postings.insert("last".to_owned(), (payment.posting, place, currency));
+                    Ok(paid(&payment, currency, answer.replay))
+                }
+                Said::Problem(problem) => Ok(refusal(&problem, currency, answer.replay)),
+                Said::Unknown(why) => Err(why),
             }
-            Answer { said: Said::Problem(problem), replay, .. } => Ok(refusal(&problem, currency, replay)),
-            Answer { said: Said::Unknown(why), .. } => Err(why),
-        },
+        }
         What::Post(command) => match sent.teller.post(place, &sent.key, command).await {
             Answer { said: Said::Reply(posting), replay, .. } => {
                 keep(world, &posting, place, options, holds);

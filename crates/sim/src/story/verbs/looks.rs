@@ -49,6 +49,26 @@ pub(super) async fn days(world: &mut World, mut words: Words<'_>) -> Result<Show
     Ok(Shown { main: main.collect(), more: Vec::new() })
 }
 
+pub(super) async fn screen(world: &mut World, mut words: Words<'_>) -> Result<Shown, String> {
+    let account = world.account(words.word("an account")?)?;
+    let options = words.options(&["by"])?;
+    let client = world.caller(options.get("by").unwrap_or(&account.owner))?.client;
+    let money = |minor| shown(minor, account.currency);
+    let screen = match client.screen(account.id).await.said {
+        Said::Reply(screen) => screen,
+        Said::Problem(problem) => return Ok(refusal(&problem, account.currency, false)),
+        Said::Unknown(why) => return Err(why),
+    };
+    let shown = Shown::new(&money(screen.account.ledger_balance)).with("held", money(screen.account.held));
+    let Some(today) = screen.interest else { return Ok(shown) };
+    Ok(shown
+        .with("on", today.as_of)
+        .with("gross", money(today.preview.gross))
+        .with("net", money(today.preview.net))
+        .with("from", today.preview.from)
+        .with("to", today.preview.to))
+}
+
 pub(super) async fn preview(world: &mut World, mut words: Words<'_>) -> Result<Shown, String> {
     let account = world.account(words.word("an account")?)?;
     let client = world.caller(&account.owner)?.client;

@@ -8,10 +8,10 @@
 //! | `product CODE CURRENCY from DATE [tier AMOUNT@RATE]… [rest RATE] [transaction N] [day N] [month N] …` | new terms |
 //! | `mark NAME MARK`, `unmark NAME MARK`, `close ACCOUNT` | as told |
 //! | `credit A N [from BANK]`, `debit A N [to BANK]`, `pay A B N`, `hold A N [until T]` | post |
-//! | `capture HOLD [N] [to BANK]`, `release HOLD`, `reverse [POSTING]`, `claim A` | post |
+//! | `capture HOLD [N] [to BANK]`, `release HOLD`, `reverse [POSTING]`, `claim A [through channel]` | post |
 //! | `again`, `altered COMMAND`, `ask [KEY]` | the last request once more, another one under its key, what became of it |
 //! | `batch` … `end` | commands at once, each with its arrow |
-//! | `balance A`, `entries A`, `days A [from D] [to D]`, `preview A` | look |
+//! | `balance A`, `entries A`, `days A [from D] [to D]`, `preview A`, `screen A` | look |
 //! | `restart`, `books` | kill the bank and open it again; compare the books |
 //!
 //! Commands take `key K`, `by WHO` (a customer, `service`, `operator`), `as NAME`, `memo "…"`. A hold has the name of its
@@ -136,6 +136,7 @@ pub async fn line(world: &mut World, line: &Line) -> Result<Shown, String> {
         "entries" => looks::entries(world, words).await,
         "days" => looks::days(world, words).await,
         "preview" => looks::preview(world, words).await,
+        "screen" => looks::screen(world, words).await,
         "restart" => world.restart().await.map(|()| Shown::default()),
         "books" => world.books().await.map(|()| Shown::default()),
         _ => commands::command(world, verb, words).await,
