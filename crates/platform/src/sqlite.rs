@@ -9,6 +9,7 @@ pub(crate) mod reading;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak, mpsc};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -30,7 +31,11 @@ const CHECKPOINT_BYTES: u64 = 64 << 20;
 /// Pages left in the journal that are few enough to move while the writer waits.
 const CHECKPOINT_REST_PAGES: i64 = 256;
 /// Times that the journal is moved beside the writer before he has to wait for the rest.
-const CHECKPOINT_PASSES_MAX: usize = 6;
+const CHECKPOINT_PASSES_MAX: usize = 2;
+/// How long the writer waits, at the end of a checkpoint, for readers of the journal.
+const READERS_WAIT: Duration = Duration::from_millis(50);
+/// How long a journal that readers keep is left alone.
+const CHECKPOINT_PAUSE: Duration = Duration::from_millis(250);
 /// Bytes of a page. A large one costs a lone small commit little beside its flush, and a large commit a fifth less.
 const PAGE_BYTES: u32 = 16_384;
 /// Page cache of the writer, in KiB.
@@ -132,13 +137,21 @@ fn run_flusher(inbox: &mpsc::Receiver<Flush>, shared: &Weak<Shared>) {
 fn run_checkpointer(wakes: &mpsc::Receiver<()>, shared: &Weak<Shared>) {
     while wakes.recv().is_ok() {
         let Some(shared) = shared.upgrade() else { return };
-        if let Err(e) = checkpoint(&shared) {
-            tracing::warn!(error = %e, file = %shared.readers.path.display(), "the journal could not be moved; it will be tried again");
+        match checkpoint(&shared) {
+            Ok(true) => continue,
+            Ok(false) => {}
+            Err(e) => {
+                let file = shared.readers.path.display();
+                tracing::warn!(error = %e, %file, "the journal could not be moved; trying again");
+            }
         }
+        drop(shared);
+        std::thread::sleep(CHECKPOINT_PAUSE); // or each commit would make the writer wait for the same reader
     }
 }
 
-fn checkpoint(shared: &Shared) -> rusqlite::Result<()> {
+/// Whether the journal begins anew; readers with an old snapshot keep it.
+fn checkpoint(shared: &Shared) -> rusqlite::Result<bool> {
     let conn = Connection::open(&shared.readers.path)?;
     conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA busy_timeout = 0")?;
     // Pages in the journal when the pass began.
@@ -151,10 +164,11 @@ fn checkpoint(shared: &Shared) -> rusqlite::Result<()> {
         }
         before = pages;
     }
-    // With nobody writing the rest is moved too, and the next commit begins the journal anew.
+    // With nobody writing the rest is moved too; once those who read from the journal are done, it begins anew.
+    conn.busy_timeout(READERS_WAIT)?;
     let mut writer = shared.turn.blocking_lock();
     flush_group(&mut writer);
-    pass().map(|_| ())
+    conn.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get::<_, i64>(0)).map(|busy| busy == 0)
 }
 
 fn flush_group(writer: &mut Writer) {

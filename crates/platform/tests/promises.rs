@@ -344,3 +344,35 @@ async fn a_file_is_read_beside_its_writer_and_when_nobody_has_it() {
     let disturbed = look.query("SELECT id FROM t", &[]).await.unwrap_err();
     assert!(disturbed.to_string().contains("try again"), "{disturbed}");
 }
+
+/// The journal is moved into the file and begun anew although somebody reads all the time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_journal_does_not_grow_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = world(dir.path()).await;
+    let mut tx = db.begin("table").await.unwrap();
+    tx.execute("CREATE TABLE big (id BIGINT NOT NULL PRIMARY KEY, v TEXT NOT NULL)", &[]).await.unwrap();
+    tx.commit().await.unwrap();
+    let reading = |db: Db| {
+        tokio::spawn(async move {
+            loop {
+                let mut tx = db.read("reading").await.unwrap();
+                tx.query("SELECT COUNT(*) FROM t", &[]).await.unwrap();
+                tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+            }
+        })
+    };
+    let readers = [reading(db.clone()), reading(db.clone()), reading(db.clone())];
+    let text = "x".repeat(1 << 20);
+    let journal = dir.path().join("t.db-wal");
+    let mut largest = 0;
+    for id in 0..500i64 {
+        let mut tx = db.begin("write").await.unwrap();
+        let _ = tx.insert("INSERT INTO big (id, v) VALUES (?*)", &[id.into(), text.as_str().into()]).await.unwrap();
+        tx.commit().await.unwrap();
+        largest = largest.max(journal.metadata().unwrap().len());
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await; // a bank has more to do than write
+    }
+    readers.iter().for_each(tokio::task::JoinHandle::abort);
+    assert!(largest < 350 << 20, "500 MiB were written, and the journal had {} MiB", largest >> 20);
+}
