@@ -240,4 +240,8 @@ impl Outgoing for Postings {
         }
         .boxed()
     }
+
+    fn waiting(&self) -> BoxFuture<'_, Result<u64, Fault>> {
+        async move { store::outbox::waiting(&mut self.0.db.read("deposit.waiting").await?).await }.boxed()
+    }
 }

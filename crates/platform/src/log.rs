@@ -127,6 +127,15 @@ impl Log {
         Ok(rows.iter().map(record).collect())
     }
 
+    /// The last `limit` records of a partition, in order.
+    ///
+    /// # Errors
+    /// The engine failed.
+    pub async fn latest(&self, topic: &str, part: u32, limit: u32) -> Result<Vec<Record>, Fault> {
+        let end = self.ends.lock().await.get(&(topic.to_owned(), part)).copied().unwrap_or(0);
+        self.read(topic, part, (end - i64::from(limit)).max(0), limit).await
+    }
+
     /// The offset from which a group reads on.
     ///
     /// # Errors

@@ -23,6 +23,8 @@ pub trait Outgoing: Send + Sync {
     fn unsent(&self, limit: u32) -> futures_util::future::BoxFuture<'_, Result<Vec<Event>, Fault>>;
     /// Marks as sent what `unsent` gave.
     fn sent<'a>(&'a self, events: &'a [Event]) -> futures_util::future::BoxFuture<'a, Result<(), Fault>>;
+    /// How many wait; cheap enough to be asked every second.
+    fn waiting(&self) -> futures_util::future::BoxFuture<'_, Result<u64, Fault>>;
 }
 
 /// The outbox table of a service.
@@ -54,6 +56,13 @@ impl Outgoing for Outbox {
                 tx.execute("DELETE FROM outbox WHERE id = ?", &[Value::Bytes(&id)]).await?;
             }
             tx.commit().await
+        })
+    }
+
+    fn waiting(&self) -> futures_util::future::BoxFuture<'_, Result<u64, Fault>> {
+        Box::pin(async move {
+            let row = self.0.read("relay.waiting").await?.query_one("SELECT COUNT(*) FROM outbox", &[]).await?;
+            Ok(row.map_or(0, |r| r.int(0).cast_unsigned()))
         })
     }
 }

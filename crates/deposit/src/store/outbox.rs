@@ -26,3 +26,9 @@ pub async fn sent(tx: &mut Tx, last: u64) -> Result<(), Fault> {
     tx.execute(sql, &[(n + 1).into(), n.into()]).await?;
     Ok(())
 }
+
+/// How many postings wait.
+pub async fn waiting(tx: &mut Tx) -> Result<u64, Fault> {
+    let row = tx.query_one("SELECT SUM(last_seq - first_seq + 1) FROM posting_outbox", &[]).await?;
+    Ok(row.and_then(|r| r.opt_int(0)).map_or(0, i64::cast_unsigned))
+}

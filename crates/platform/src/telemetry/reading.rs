@@ -63,13 +63,39 @@ impl Metrics {
     /// The histograms of a name, each with its labels as they are shown, like `service="x",route="/y"`.
     #[must_use]
     pub fn histograms(&self, name: &str) -> Vec<(String, Histogram)> {
+        self.pick(name, |series| match series {
+            Series::Histogram(histogram) => Some(histogram.clone()),
+            Series::Counter(_) | Series::Gauge(_) => None,
+        })
+    }
+
+    /// The gauges of a name, each with its labels.
+    #[must_use]
+    pub fn gauges(&self, name: &str) -> Vec<(String, i64)> {
+        self.pick(name, |series| match series {
+            Series::Gauge(gauge) => Some(gauge.get()),
+            Series::Counter(_) | Series::Histogram(_) => None,
+        })
+    }
+
+    fn pick<T>(&self, name: &str, pick: impl Fn(&Series) -> Option<T>) -> Vec<(String, T)> {
         let families = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let series = families.get(name).into_iter().flat_map(|family| &family.series);
-        let histogram = |(labels, series): (&String, &Series)| match series {
-            Series::Histogram(histogram) => Some((labels.clone(), histogram.clone())),
-            Series::Counter(_) | Series::Gauge(_) => None,
-        };
-        series.filter_map(histogram).collect()
+        series.filter_map(|(labels, series)| Some((labels.clone(), pick(series)?))).collect()
+    }
+}
+
+/// The value of one label in labels as they are shown.
+#[must_use]
+pub fn label<'a>(labels: &'a str, name: &str) -> Option<&'a str> {
+    let mut rest = labels;
+    loop {
+        let (found, after) = rest.split_once("=\"")?;
+        let end = after.find('"')?;
+        if found == name {
+            return Some(&after[..end]);
+        }
+        rest = after[end + 1..].strip_prefix(',')?;
     }
 }
 
@@ -97,5 +123,18 @@ mod tests {
         );
         assert_eq!(before.since(&before).quantile(500), None);
         assert!(metrics.histograms("other").is_empty());
+    }
+
+    #[test]
+    fn gauges_are_read_with_their_labels() {
+        let metrics = Metrics::default();
+        metrics.gauge("lag", "Lag.", &[("group", "a"), ("topic", "b.c")]).set(7);
+        let gauges = metrics.gauges("lag");
+        assert_eq!(gauges, [("group=\"a\",topic=\"b.c\"".to_owned(), 7)]);
+        let labels = gauges[0].0.as_str();
+        assert_eq!(
+            (label(labels, "group"), label(labels, "topic"), label(labels, "x")),
+            (Some("a"), Some("b.c"), None)
+        );
     }
 }
