@@ -29,6 +29,13 @@ pub struct Register {
     pub kind: Kind,
 }
 
+/// Sums over all customers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Totals {
+    /// Customers registered.
+    pub customers: u64,
+}
+
 /// A customer as shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Customer {

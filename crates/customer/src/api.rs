@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::Response;
 use jangbu_contracts::codes::Code;
-use jangbu_contracts::customer::{Customer, Register, SetMark, StandingChangedV1};
+use jangbu_contracts::customer::{Customer, Register, SetMark, StandingChangedV1, Totals};
 use jangbu_contracts::marks::CustomerMark;
 use jangbu_contracts::problem::Problem;
 use jangbu_kernel::date::BusinessDate;
@@ -40,6 +40,7 @@ pub fn router(world: Arc<World>) -> Router {
         .routes(routes!(show))
         .routes(routes!(standing))
         .routes(routes!(set_mark))
+        .routes(routes!(totals))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(world);
     openapi::open(&ABOUT, calls.merge(desk))
@@ -138,4 +139,11 @@ async fn set_mark(
     operators::reason(&body.reason)?;
     let marked = flows::set_mark(&world, id, mark.name(), &body, &known.caller).await?;
     json(200, &marked.ok_or_else(Refused::not_found)?, false)
+}
+
+/// How many customers there are (staff).
+#[utoipa::path(get, path = "/totals", responses((status = 200, body = Totals)))]
+async fn totals(State(world): State<Arc<World>>, known: Known) -> Answer {
+    known.staff()?;
+    json(200, &Totals { customers: flows::count(&world).await? }, false)
 }

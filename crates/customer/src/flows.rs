@@ -123,3 +123,11 @@ pub async fn set_mark(
     tx.commit().await?;
     Ok(Some(customer))
 }
+
+/// How many customers there are.
+///
+/// # Errors
+/// The store can't be read.
+pub async fn count(world: &World) -> Result<u64, Fault> {
+    store::count(&mut world.db.read("customer.count").await?).await
+}

@@ -147,3 +147,15 @@ async fn nothing_on_disk_names_a_person() {
     }
     assert!(bytes > 20_000, "the files were looked at");
 }
+
+#[tokio::test]
+async fn customers_are_counted_for_staff() {
+    let (stand, _dir) = world().await;
+    let customer = stand.token(jangbu_platform::auth::Role::Customer, "cus_1");
+    for (n, name) in ["Kim", "Lee"].iter().enumerate() {
+        assert_eq!(stand.get(&stand.operator, "/totals").await.json()["customers"], n);
+        let body = serde_json::json!({"name": name, "birth_date": "1990-03-01", "kind": "person"});
+        assert_eq!(stand.post(&stand.service, "/customers", name, &body).await.status, 201);
+    }
+    assert_eq!(stand.get(&customer, "/totals").await.code(), "FORBIDDEN");
+}
