@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jangbu_kernel::id::EventId;
+use jangbu_kernel::time::Timestamp;
 use tokio::sync::{Mutex, Notify};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -25,6 +26,8 @@ pub struct Record {
     pub offset: i64,
     /// The event.
     pub event: Event,
+    /// When it was appended.
+    pub appended_at: Timestamp,
 }
 
 /// The log shared by all services of a process.
@@ -111,7 +114,7 @@ impl Log {
     /// The engine failed.
     pub async fn read(&self, topic: &str, part: u32, offset: i64, limit: u32) -> Result<Vec<Record>, Fault> {
         let mut tx = self.db.read("log.read").await?;
-        let sql = "SELECT off, event_id, event_key, event_type, payload FROM record \
+        let sql = "SELECT off, event_id, event_key, event_type, payload, appended_at FROM record \
                    WHERE topic = ? AND part = ? AND off >= ? ORDER BY off LIMIT ?";
         let rows = tx.query(sql, &[topic.into(), part.into(), offset.into(), limit.into()]).await?;
         let record = |r: &crate::db::Row| Record {
@@ -123,6 +126,7 @@ impl Log {
                 event_type: r.text(3).to_owned(),
                 payload: r.text(4).to_owned(),
             },
+            appended_at: Timestamp::from_micros(r.int(5)),
         };
         Ok(rows.iter().map(record).collect())
     }
