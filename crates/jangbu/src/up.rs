@@ -16,7 +16,7 @@ use jangbu_platform::serve::{ServeLimits, Server};
 use jangbu_platform::service::Stop;
 
 use crate::bank::{Bank, Opening};
-use crate::console::{self, Console};
+use crate::console;
 use crate::customers::{self, Place};
 use crate::{Ended, Failure, Verdict};
 
@@ -104,8 +104,9 @@ async fn serve(args: Args) -> Ended {
     lay_credentials(&bank.keys, &args.data)?;
     let links = LoginLinks::new(bank.keys.clone(), Dice::from_os());
     let edge = Edge::new(bank.gate.clone(), dice.clone(), bank.metrics.clone());
-    let console = Console::new(&bank, links.clone(), Arc::new(RealClock), manual.is_some());
-    let mut router = bank.router.clone().merge(edge.open("console", console::router(Arc::new(console))));
+    let stop = Stop::default();
+    let console = console::open(&bank, links.clone(), Arc::new(RealClock), manual.is_some(), &stop);
+    let mut router = bank.router.clone().merge(edge.open("console", console::router(console)));
     if let Some(clock) = manual {
         router = router.merge(edge.open("sim", crate::clock::router(&bank, clock)));
     }
@@ -115,7 +116,6 @@ async fn serve(args: Args) -> Ended {
     println!("operator's credential: {}", args.data.join("operator.token").display());
     let code = links.offer(Role::Operator, "operator", RealClock.now()).map_err(|e| Failure::World(e.to_string()))?;
     println!("the bank's page, good once: http://{address}/login?code={code}");
-    let stop = Stop::default();
     tokio::spawn(stop_when_told(stop.clone()));
     let router = with_fallbacks(router);
     let count = args.customers.unwrap_or(if args.clock == ClockKind::Manual { 0 } else { CUSTOMERS_UNLESS_TOLD });

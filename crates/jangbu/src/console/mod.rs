@@ -1,10 +1,17 @@
 //! The bank's page at `/`: what an operator sees of the running bank.
 //!
-//! Everything on it is text made here, with one style sheet; nothing comes from elsewhere.
+//! Everything on it is text made here, with one style sheet and one small script; nothing comes from elsewhere. Figures
+//! are gathered once a second by one task ([`sampler`]), however many look, and no request waits for them.
 
+mod codes;
+mod events;
+mod figures;
+mod markdown;
 mod pages;
+mod sampler;
 mod session;
 mod text;
+mod told;
 mod view;
 
 use std::sync::Arc;
@@ -18,8 +25,12 @@ use axum::routing::{get, post};
 use jangbu_platform::auth::{Keyring, LoginLinks};
 use jangbu_platform::clock::Clock;
 use jangbu_platform::http::Gate;
+use jangbu_platform::service::Stop;
+use tokio::sync::{Semaphore, watch};
 
 use crate::bank::Bank;
+use figures::Shown;
+use sampler::Sampler;
 
 /// Largest form, bytes.
 const FORM_BYTES_MAX: usize = 8 << 10;
@@ -48,28 +59,28 @@ pub struct Console {
     pub links: LoginLinks,
     /// The time by which credentials expire.
     pub wall: Arc<dyn Clock>,
-    /// The bank's time.
-    pub clock: Arc<dyn Clock>,
-    /// Whether that time is moved by hand.
-    pub by_hand: bool,
-    /// The services that are open.
-    pub services: Vec<String>,
+    /// The page's parts as of the last look.
+    pub parts: watch::Receiver<Arc<Vec<view::Part>>>,
+    /// Ends the streams.
+    pub stop: Stop,
+    /// Places for those who listen.
+    pub places: Arc<Semaphore>,
 }
 
-impl Console {
-    /// The page of a bank.
-    #[must_use]
-    pub fn new(bank: &Bank, links: LoginLinks, wall: Arc<dyn Clock>, by_hand: bool) -> Console {
-        Console {
-            gate: bank.gate.clone(),
-            keys: bank.keys.clone(),
-            links,
-            wall,
-            clock: Arc::clone(&bank.clock),
-            by_hand,
-            services: bank.parts.iter().map(|part| part.name.clone()).collect(),
-        }
-    }
+/// Opens the page of a bank: from now on figures are gathered, until `stop`.
+#[must_use]
+pub fn open(bank: &Bank, links: LoginLinks, wall: Arc<dyn Clock>, by_hand: bool, stop: &Stop) -> Arc<Console> {
+    let (shown, parts) = watch::channel(Arc::new(view::parts(&Shown::default())));
+    tokio::spawn(Sampler::new(bank, by_hand).run(shown, stop.clone()));
+    Arc::new(Console {
+        gate: bank.gate.clone(),
+        keys: bank.keys.clone(),
+        links,
+        wall,
+        parts,
+        stop: stop.clone(),
+        places: Arc::new(Semaphore::new(events::LISTENERS_MAX)),
+    })
 }
 
 /// The page and what belongs to it.
@@ -78,6 +89,10 @@ pub fn router(console: Arc<Console>) -> Router {
         .route("/", get(page))
         .route("/login", get(session::follow).post(session::enter))
         .route("/logout", post(session::leave))
+        .route("/events", get(events::listen))
+        .route("/docs/codes", get(codes::list))
+        .route("/docs/codes/{code}", get(codes::page))
+        .route("/assets/app.js", get(|| asset("text/javascript", include_str!("assets/app.js"))))
         .route("/assets/style.css", get(|| asset("text/css", include_str!("assets/style.css"))))
         .route("/assets/icon.svg", get(|| asset("image/svg+xml", include_str!("assets/icon.svg"))))
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
@@ -100,8 +115,8 @@ async fn page(State(console): State<Arc<Console>>, headers: HeaderMap) -> Respon
     if let Some(other) = console.turned_away(&headers) {
         return other;
     }
-    let shown = view::Shown { now: console.clock.now(), by_hand: console.by_hand, services: console.services.clone() };
-    pages::html(StatusCode::OK, view::page(&shown))
+    let parts = Arc::clone(&console.parts.borrow());
+    pages::html(StatusCode::OK, view::page(&parts))
 }
 
 #[cfg(test)]

@@ -31,19 +31,18 @@ pub const MARK: &str = "<a class=\"mark\" href=\"/\"><svg viewBox=\"0 0 24 24\" 
     <rect class=\"seal\" width=\"24\" height=\"24\" rx=\"5\"/><path class=\"seal-lines\" d=\"M5.5 7.5h13M12 7.5V19\"/></svg>\
     <span>Jangbu</span></a>";
 
-/// A narrow page: a heading and what follows it, which is HTML.
-fn narrow(status: StatusCode, title: &str, content: &str) -> Response {
-    let body = format!(
-        "<main class=\"narrow\">\n<p class=\"house\">{MARK}</p>\n<h1>{}</h1>\n{content}</main>\n",
-        Escaped(title)
-    );
+/// A narrow page of some content, which is HTML with its own heading.
+#[must_use]
+pub fn narrow(status: StatusCode, title: &str, content: &str) -> Response {
+    let body = format!("<main class=\"narrow\">\n<p class=\"house\">{MARK}</p>\n{content}</main>\n");
     html(status, document(&format!("{title} · Jangbu"), "", &body))
 }
 
 /// The form for a token; `why` says what went wrong before.
 #[must_use]
 pub fn login(status: StatusCode, why: Option<&str>) -> Response {
-    let mut content = String::new();
+    let title = "Log in to the bank\u{2019}s page";
+    let mut content = format!("<h1>{title}</h1>\n");
     if let Some(why) = why {
         let _ = writeln!(content, "<p class=\"alert\" role=\"alert\">{}</p>", Escaped(why));
     }
@@ -56,14 +55,14 @@ pub fn login(status: StatusCode, why: Option<&str>) -> Response {
          (<code>jangbu-data</code> unless told otherwise). <code>jangbu up</code> also prints a link that logs in once.</p>\n\
          <button type=\"submit\">Log in</button>\n</form>\n",
     );
-    narrow(status, "Log in to the bank\u{2019}s page", &content)
+    narrow(status, title, &content)
 }
 
 /// For those whom the bank knows, but not as an operator.
 #[must_use]
 pub fn not_operator(role: &str) -> Response {
     let content = format!(
-        "<p>You are logged in as <em>{}</em>. This page is for operators only.</p>\n\
+        "<h1>Not for you to see</h1>\n<p>You are logged in as <em>{}</em>. This page is for operators only.</p>\n\
          <form method=\"post\" action=\"/logout\"><button type=\"submit\">Log in as somebody else</button></form>\n",
         Escaped(role)
     );
@@ -75,4 +74,10 @@ pub fn not_operator(role: &str) -> Response {
 pub fn once_more() -> Response {
     let body = "<main class=\"narrow\"><p><a href=\"/\">Go on to the bank\u{2019}s page</a></p></main>\n";
     html(StatusCode::OK, document("Jangbu", "<meta http-equiv=\"refresh\" content=\"0;url=/\">\n", body))
+}
+
+/// A page that is not there.
+#[must_use]
+pub fn not_found(what: &str) -> Response {
+    narrow(StatusCode::NOT_FOUND, "Not found", &format!("<h1>Not found</h1>\n<p>{}</p>\n", Escaped(what)))
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
+use futures_util::StreamExt as _;
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::auth::Role;
 use jangbu_platform::clock::ManualClock;
@@ -23,6 +24,8 @@ struct World {
     keys: Keyring,
     links: LoginLinks,
     wall: Arc<ManualClock>,
+    show: watch::Sender<Arc<Vec<view::Part>>>,
+    stop: Stop,
 }
 
 fn now() -> Timestamp {
@@ -35,17 +38,20 @@ fn world() -> World {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new("2026-01-02T03:04:05+09:00".parse().unwrap()));
     let gate = Gate::new(keys.clone(), Arc::clone(&clock)).with_wall_clock(Arc::clone(&wall) as Arc<dyn Clock>);
     let links = LoginLinks::new(keys.clone(), Dice::seeded(2));
+    let shown = Shown { now: Some(clock.now()), services: vec!["customer".into()], ..Shown::default() };
+    let (show, parts) = watch::channel(Arc::new(view::parts(&shown)));
+    let stop = Stop::default();
     let console = Console {
         gate: gate.clone(),
         keys: keys.clone(),
         links: links.clone(),
         wall: Arc::clone(&wall) as Arc<dyn Clock>,
-        clock,
-        by_hand: true,
-        services: vec!["customer".into()],
+        parts,
+        stop: stop.clone(),
+        places: Arc::new(Semaphore::new(2)),
     };
     let edge = Edge::new(gate, Dice::seeded(3), Metrics::default());
-    World { router: with_fallbacks(edge.open("console", router(Arc::new(console)))), keys, links, wall }
+    World { router: with_fallbacks(edge.open("console", router(Arc::new(console)))), keys, links, wall, show, stop }
 }
 
 struct Got {
@@ -94,7 +100,7 @@ async fn a_link_logs_in_once() {
     }
     let page = world.ask("GET", "/", &[("cookie", &got.cookie())], "").await;
     assert!(page.status == 200 && page.text.contains("/customer/v1"), "{}", page.text);
-    assert!(page.text.contains("Fri 2026-01-02 03:04:05"), "{}", page.text);
+    assert!(page.text.contains("Friday 2026-01-02 03:04:05"), "{}", page.text);
     let again = world.ask("GET", &path, &[], "").await;
     assert!(again.status == 401 && again.text.contains("each logs in once"), "{}", again.text);
     let late = world.links.offer(Role::Operator, "kim", now()).unwrap();
@@ -156,4 +162,58 @@ async fn a_pasted_token_becomes_a_session() {
     }
     let forced = world.ask("POST", "/logout", &[("cookie", &cookie), ("sec-fetch-site", "cross-site")], "").await;
     assert_eq!(forced.status, 403);
+}
+
+#[tokio::test]
+async fn a_page_that_listens_gets_what_changed_until_the_bank_stops() {
+    let world = world();
+    let cookie = format!("jangbu_session={}", world.token(Role::Operator));
+    let listen = |cookie: &str| {
+        let request = Request::builder().uri("/events").header("cookie", cookie).body(Body::empty()).unwrap();
+        world.router.clone().oneshot(request)
+    };
+    assert_eq!(listen("").await.unwrap().status(), 401);
+    let answer = listen(&cookie).await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    assert_eq!(answer.headers()["cache-control"], "no-store");
+    let mut stream = answer.into_body().into_data_stream();
+    let mut next = async || stream.next().await.map(|chunk| String::from_utf8(chunk.unwrap().to_vec()).unwrap());
+    let first = next().await.unwrap();
+    assert!(first.starts_with("retry: ") && first.contains("customer/v1") && first.ends_with("\n\n"), "{first}");
+    let shown = Shown { services: vec!["customer".into(), "deposit-krw".into()], ..Shown::default() };
+    world.show.send_replace(Arc::new(view::parts(&shown)));
+    let second = next().await.unwrap();
+    assert!(second.starts_with("data: ") && second.contains("deposit-krw/v1"), "{second}");
+    assert!(!second.contains("\"pulse\""), "what is the same is not sent again: {second}");
+
+    let _second = listen(&cookie).await.unwrap();
+    let third = listen(&cookie).await.unwrap();
+    assert_eq!((third.status().as_u16(), third.headers().contains_key("retry-after")), (503, true));
+    world.stop.stop();
+    assert_eq!(next().await, None);
+}
+
+#[tokio::test]
+async fn a_session_that_ends_ends_the_stream() {
+    let world = world();
+    let cookie = format!("jangbu_session={}", world.token(Role::Operator));
+    let request = Request::builder().uri("/events").header("cookie", cookie).body(Body::empty()).unwrap();
+    let mut stream = world.router.clone().oneshot(request).await.unwrap().into_body().into_data_stream();
+    assert!(stream.next().await.is_some());
+    world.wall.advance_to(now().plus_micros(3_600_000_000));
+    world.show.send_replace(Arc::new(Vec::new()));
+    assert!(stream.next().await.is_none());
+}
+
+#[tokio::test]
+async fn every_error_code_has_its_page() {
+    let world = world();
+    let got = world.ask("GET", "/docs/codes/KEY_REUSED", &[], "").await;
+    assert!(got.status == 200 && got.text.contains("<h2>What to do</h2>"), "{}", got.text);
+    let list = world.ask("GET", "/docs/codes", &[], "").await;
+    assert!(list.text.contains("href=\"/docs/codes/KEY_REUSED\""), "{}", list.text);
+    for path in ["/docs/codes/NOTHING", "/docs/codes/%2e%2e"] {
+        let got = world.ask("GET", path, &[], "").await;
+        assert!(got.status == 404 && got.text.contains("no such code"), "{path}: {}", got.text);
+    }
 }

@@ -1,7 +1,8 @@
-//! Text for pages, escaped.
+//! Text for pages: escaped, and numbers as people read them.
 
 use std::fmt;
 
+use jangbu_kernel::money::Currency;
 use jangbu_kernel::time::{Timestamp, UtcOffset};
 
 /// Text as HTML shows it, in elements and in quoted attributes.
@@ -25,6 +26,44 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+/// A number with its digits in groups of three.
+#[must_use]
+pub fn grouped(n: i64) -> String {
+    let digits = n.unsigned_abs().to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3 + 3);
+    if n < 0 {
+        out.push('\u{2212}');
+    }
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Minor units as the currency is written, without its name.
+#[must_use]
+pub fn money(minor: i64, currency: Currency) -> String {
+    let unit = 10u64.pow(u32::from(currency.exponent()));
+    let (whole, rest) = (minor.unsigned_abs() / unit, minor.unsigned_abs() % unit);
+    let sign = if minor < 0 { "\u{2212}" } else { "" };
+    let whole = grouped(i64::try_from(whole).unwrap_or(i64::MAX));
+    match usize::from(currency.exponent()) {
+        0 => format!("{sign}{whole}"),
+        digits => format!("{sign}{whole}.{rest:0digits$}"),
+    }
+}
+
+/// An id by which a person can find it again and nobody else can: its prefix and its last four characters.
+#[must_use]
+pub fn masked(id: &str) -> String {
+    let (prefix, rest) = id.split_once('_').unwrap_or(("", id));
+    let tail: String = rest.chars().skip(rest.chars().count().saturating_sub(4)).collect();
+    format!("{prefix}\u{2026}{tail}")
+}
+
 /// The time of day in the bank's zone.
 #[must_use]
 pub fn time_of_day(at: Timestamp, offset: UtcOffset) -> String {
@@ -44,7 +83,24 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_the_banks() {
+    fn numbers_are_grouped_and_money_has_its_digits() {
+        for (n, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (-1_234_567, "−1,234,567")] {
+            assert_eq!(grouped(n), text);
+        }
+        for (minor, currency, text) in [
+            (5_000_000, Currency::KRW, "5,000,000"),
+            (5, Currency::USD, "0.05"),
+            (-123_456, Currency::USD, "−1,234.56"),
+            (i64::MIN, Currency::USD, "−92,233,720,368,547,758.08"),
+        ] {
+            assert_eq!(money(minor, currency), text);
+        }
+    }
+
+    #[test]
+    fn an_id_shows_its_end_only() {
+        assert_eq!(masked("acc_01K9ZZZZZZZZZZZZZZZZZZ7Q2F"), "acc…7Q2F");
+        assert_eq!(masked("cash"), "…cash");
         let noon: Timestamp = "2026-01-01T12:34:56.9+09:00".parse().unwrap();
         assert_eq!(time_of_day(noon, UtcOffset::SEOUL), "12:34:56");
     }
