@@ -10,6 +10,7 @@ pub mod domain;
 pub mod flows;
 pub mod ledger;
 mod pipeline;
+pub mod proof;
 pub mod service;
 pub mod store;
 pub mod terms_text;

@@ -5,4 +5,5 @@ pub mod days;
 pub mod outbox;
 pub mod postings;
 pub mod products;
+pub mod proof;
 pub mod totals;

@@ -109,7 +109,9 @@ async fn measure(args: &Args, dir: &Path) -> Result<Report, Failure> {
     settle(&bank.parts, &bank.log).await?;
     let behind_ms = u64::try_from(ended.elapsed().as_millis()).unwrap_or(u64::MAX);
     let memory_bytes = memory_bytes();
-    let books_ok = books_balance(&bank.parts).await?;
+    let deposit = bank.parts.iter().find(|part| part.name == KRW);
+    let deposit = deposit.ok_or_else(|| Failure::World("deposit is not open".to_owned()))?;
+    let books_ok = ledger_balances(&bank.parts).await? & super::books_balance(args, &deposit.db).await?;
     bank.close().await;
     let done = u128::from(all.committed) * 1_000_000 / took.as_micros().max(1);
     Ok(Report {
@@ -182,7 +184,7 @@ async fn watch_lag(bank: &Bank, time: Duration) -> Result<u64, Failure> {
 }
 
 /// Whether accounting's journals balance, suspense is empty, and nothing is parked.
-async fn books_balance(parts: &[Part]) -> Result<bool, Failure> {
+async fn ledger_balances(parts: &[Part]) -> Result<bool, Failure> {
     let accounting = parts.iter().find(|part| part.name == "accounting");
     let accounting = accounting.ok_or_else(|| Failure::World("accounting is not open".to_owned()))?;
     let mut tx = accounting.db.read("bench.proof").await?;

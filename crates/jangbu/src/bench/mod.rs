@@ -126,6 +126,20 @@ fn show(r: &Report) {
     println!("  books {}", if r.books_ok { "balance" } else { "DO NOT balance" });
 }
 
+/// Proves the books of a deposit instance; what does not hold is said on stderr.
+async fn books_balance(args: &Args, db: &jangbu_platform::db::Db) -> Result<bool, Failure> {
+    let mut tx = db.read("bench.size").await?;
+    let last = jangbu_deposit::store::postings::last_seq(&mut tx).await?;
+    drop(tx);
+    let bar = progress(args, "proving the books", last);
+    let proof = jangbu_deposit::proof::prove(db, &|n| bar.set_position(n)).await?;
+    bar.finish_and_clear();
+    for broken in &proof.breaks.told {
+        eprintln!("the books are wrong: {broken:?}");
+    }
+    Ok(proof.breaks.count() == 0)
+}
+
 /// A bar on a terminal, plain lines elsewhere, nothing with `--json`.
 fn progress(args: &Args, what: &'static str, total: u64) -> indicatif::ProgressBar {
     let bar = if args.json || !std::io::stderr().is_terminal() {

@@ -203,7 +203,9 @@ pub async fn run(args: &Args, way: Way) -> Result<Report, Failure> {
     }
     folding.abort();
     bench.ledger.fold().await?;
-    report(args, way, &bench.dir, all, took)
+    let memory = memory_bytes();
+    let books_ok = super::books_balance(args, &bench.ledger.db).await?;
+    report(args, way, &bench.dir, (all, took), memory, books_ok)
 }
 
 /// Postings that are there before anything is measured.
@@ -235,9 +237,14 @@ async fn alone(ledger: &Arc<Ledger>, turn: &Mutex<()>, commands: Vec<Command>) -
     Ok(all)
 }
 
-fn report(args: &Args, way: Way, dir: &Path, all: Counted, took: Duration) -> Result<Report, Failure> {
-    let memory_bytes = memory_bytes();
-    let books_ok = true;
+fn report(
+    args: &Args,
+    way: Way,
+    dir: &Path,
+    (all, took): (Counted, Duration),
+    memory_bytes: u64,
+    books_ok: bool,
+) -> Result<Report, Failure> {
     if !args.keep {
         std::fs::remove_dir_all(dir).map_err(|e| Failure::World(format!("could not remove {}: {e}", dir.display())))?;
     }
