@@ -172,10 +172,14 @@ impl Log {
     pub async fn lag(&self, group: &str, topic: &str) -> Result<i64, Fault> {
         let mut lag = 0;
         for part in 0..PARTITIONS {
-            let end = self.ends.lock().await.get(&(topic.to_owned(), part)).copied().unwrap_or(0);
-            lag += end - self.committed(group, topic, part).await?;
+            lag += self.end(topic, part).await - self.committed(group, topic, part).await?;
         }
         Ok(lag)
+    }
+
+    /// The offset that the next event of a partition will get.
+    pub async fn end(&self, topic: &str, part: u32) -> i64 {
+        self.ends.lock().await.get(&(topic.to_owned(), part)).copied().unwrap_or(0)
     }
 
     /// Woken after each append.
