@@ -5,6 +5,7 @@
 mod customers;
 mod faults;
 mod kill;
+mod midnight;
 mod running;
 mod stories;
 mod world;

@@ -32,6 +32,8 @@ pub struct World {
     pub dir: PathBuf,
     /// Its clock, as the test moved it.
     pub clock: Arc<ManualClock>,
+    /// The same clock, moved before the bank's own.
+    pub ahead: Arc<ManualClock>,
     /// Who hears.
     pub auditor: Arc<Auditor>,
     keys: Arc<Keys>,
@@ -55,11 +57,13 @@ impl World {
         let dir = dir.to_owned();
         let now: Timestamp = "2026-01-30T23:50:00+09:00".parse().unwrap();
         let clock = Arc::new(ManualClock::new(now));
-        let auditor = Arc::new(Auditor::new(Arc::clone(&clock) as _));
+        let ahead = Arc::new(ManualClock::new(now));
+        let auditor = Auditor::new(Arc::clone(&clock) as _).with_ahead(Arc::clone(&ahead) as _);
+        let auditor = Arc::new(auditor);
         let running = open(&dir, now).unwrap();
         let (keys, dice) = (Arc::new(Keys::since(RealClock.now())), Dice::seeded(seed));
         let people = Vec::new();
-        let mut world = World { dir, clock, auditor, keys, dice, people, running };
+        let mut world = World { dir, clock, ahead, auditor, keys, dice, people, running };
         let operator = world.running.client(Role::Operator, "operator").unwrap();
         let tight = json!({"code": "tight", "name": "tight", "kind": "demand", "currency": "KRW", "from": "2026-01-30",
             "tiers": [{"up_to": 1_000_000, "rate": "0.05"}, {"up_to": null, "rate": "0.01"}],
@@ -88,13 +92,21 @@ impl World {
         self.running.client(Role::Service, "town").unwrap()
     }
 
-    /// Callers at work until `stop`.
+    /// Callers at work until `stop`, while the clock stands still.
     pub fn load(&self, town: &Arc<Town>, stop: &Stop) -> JoinSet<()> {
+        self.load_with(town, stop, Some(self.clock.now()))
+    }
+
+    /// The same; holds may lapse after `lapsing_from`.
+    pub fn load_with(&self, town: &Arc<Town>, stop: &Stop, lapsing_from: Option<Timestamp>) -> JoinSet<()> {
         let mut hands = JoinSet::new();
         for _ in 0..HANDS {
             let dice = Dice::seeded(self.dice.u64());
             let habits = Habits::wild(&dice);
-            let mut hand = Hand::new(Arc::clone(town), dice, habits).with_lapsing(self.clock.now());
+            let mut hand = Hand::new(Arc::clone(town), dice, habits);
+            if let Some(now) = lapsing_from {
+                hand = hand.with_lapsing(now);
+            }
             let stop = stop.clone();
             hands.spawn(async move {
                 while !stop.is_stopping() {
@@ -145,12 +157,19 @@ impl World {
         }
     }
 
+    /// Moves the bank's clock.
+    pub async fn move_clock(&self, to: Timestamp) {
+        self.ahead.advance_to(to);
+        let operator = self.running.client(Role::Operator, "operator").unwrap();
+        let now = operator.move_clock(to).await.reply().unwrap();
+        self.clock.advance_to(now);
+    }
+
     /// Time goes on, and some accounts are restricted while nobody is under way.
     pub async fn between_rounds(&self, round: u64) {
         let operator = self.running.client(Role::Operator, "operator").unwrap();
         let hours = i64::try_from(1 + self.dice.below(20)).unwrap();
-        let now = operator.move_clock(self.clock.now().plus_micros(hours * 3_600_000_000)).await.reply().unwrap();
-        self.clock.advance_to(now);
+        self.move_clock(self.clock.now().plus_micros(hours * 3_600_000_000)).await;
         let person = &self.people[usize::try_from(self.dice.below(PEOPLE as u64)).unwrap()];
         let mark = ["deposit_stop", "withdrawal_stop", "limited"][usize::try_from(round % 3).unwrap()];
         let on = self.auditor.look(|m| !m.accounts[&person.account].marks.contains(mark));

@@ -239,11 +239,13 @@ fn carry_out(model: &mut Model, findings: &mut Vec<String>, request: &Posted) {
     findings.push(format!("{}: {what:?} was posted as {told:?}, should give {instead:?}", key.key));
 }
 
-/// Whether the day fits; requests around midnight may belong to either.
+/// Whether the day fits; requests around midnight may belong to either. Interest asked for by its key tells its day
+/// only by its amount.
 fn belongs(model: &Model, doing: &Doing, told: &Told) -> bool {
     let running = doing.legs.iter().filter_map(|l| model.accounts.get(&l.account)).map(|a| a.running);
     let date = running.fold(doing.date, BusinessDate::max);
-    let day = told.posting.as_ref().is_none_or(|p| p.business_date == date);
+    let paid = |amount: i64| doing.due.is_none() || amount == doing.amount;
+    let day = told.posting.as_ref().is_none_or(|p| p.business_date == date && paid(p.amount));
     let paid = told.payment.as_ref().is_none_or(|p| doing.pays_interest.is_some_and(|(_, to)| p.to == to));
     day && paid
 }
