@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod browser;
+mod chromium;
 mod customers;
 mod faults;
 mod kill;

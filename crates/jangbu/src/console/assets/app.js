@@ -6,6 +6,7 @@
   const said = document.getElementById("said");
   const STATES = { live: "live", paused: "paused", lost: "connection lost, trying again" };
   const AGAIN_MS = 3000;
+  const SAID_MS = 10000;
   let source = null;
   let paused = false;
 
@@ -83,6 +84,7 @@
     } catch {
       said.textContent = "The bank did not answer.";
     }
+    setTimeout(() => { said.textContent = ""; }, SAID_MS);
     button.disabled = false;
     button.blur();
   }
