@@ -88,6 +88,14 @@ impl Breaks {
         }
     }
 
+    /// Takes over what another proof found.
+    pub fn take(&mut self, other: Breaks) {
+        for (key, n) in other.counts {
+            *self.counts.entry(key).or_default() += n;
+        }
+        self.told.extend(other.told);
+    }
+
     /// How many there are; what is only behind is none.
     #[must_use]
     pub fn count(&self) -> u64 {

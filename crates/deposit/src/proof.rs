@@ -28,6 +28,8 @@ pub struct Proof {
     pub through: u64,
     /// Customers' balances by currency, minor units.
     pub customers: BTreeMap<Currency, i128>,
+    /// Ranges of postings that wait to be told.
+    pub unsent: u64,
     /// What does not hold.
     pub breaks: Breaks,
 }
@@ -50,13 +52,14 @@ pub async fn prove(db: &Db, progress: &(dyn Fn(u64) + Sync)) -> Result<Proof, Fa
     .await?;
     let customers = books.end();
     prove_days(&mut tx, last, &mut books).await?;
-    prove_outbox(&mut tx, last, &mut books.breaks).await?;
+    let unsent = prove_outbox(&mut tx, last, &mut books.breaks).await?;
     Ok(Proof {
         postings: books.postings,
         refused: books.refused,
         accounts,
         through: books.through,
         customers,
+        unsent,
         breaks: books.breaks,
     })
 }
@@ -124,16 +127,18 @@ async fn prove_days(tx: &mut Tx, last: u64, books: &mut Books) -> Result<(), Fau
     Ok(())
 }
 
-async fn prove_outbox(tx: &mut Tx, last: u64, breaks: &mut Breaks) -> Result<(), Fault> {
-    let mut before = 0;
+async fn prove_outbox(tx: &mut Tx, last: u64, breaks: &mut Breaks) -> Result<u64, Fault> {
+    let (mut before, mut unsent) = (0, 0);
     store::proof::numbers(tx, Numbers::Outbox, &mut |[first, end, _]| {
         let (first, end) = (first.cast_unsigned(), end.cast_unsigned());
         if first <= before || end < first || end > last {
             breaks.add(Level::Outbox, Class::Damaged, first, || format!("{first} to {end} wait, after {before}"));
         }
         before = end;
+        unsent += 1;
     })
-    .await
+    .await?;
+    Ok(unsent)
 }
 
 #[cfg(test)]

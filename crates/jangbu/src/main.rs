@@ -2,6 +2,7 @@
 
 mod bank;
 mod bench;
+mod check;
 mod clock;
 mod console;
 mod customers;
@@ -62,6 +63,8 @@ struct Cli {
 enum Command {
     /// The whole bank in one process on embedded engines.
     Up(up::Args),
+    /// Reads everything and proves the books; 1 when anything breaks.
+    Check(check::Args),
     /// Measures; makes its own data, proves the books, cleans up.
     Bench(bench::Args),
     /// A credential, signed with the bank's key, alone on stdout.
@@ -75,7 +78,7 @@ impl Command {
     fn log_filter(&self) -> &'static str {
         match self {
             Command::Up(_) => "info,access=warn,audit=warn",
-            Command::Bench(_) | Command::Token(_) | Command::Services => "warn",
+            Command::Bench(_) | Command::Check(_) | Command::Token(_) | Command::Services => "warn",
         }
     }
 }
@@ -102,6 +105,7 @@ fn main() -> ExitCode {
     let ended = log.and_then(|guard| {
         let ended = match cli.command {
             Command::Up(args) => up::run(args),
+            Command::Check(args) => check::run(args),
             Command::Bench(args) => bench::run(args),
             Command::Token(args) => token::run(args),
             Command::Services => {

@@ -2,7 +2,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::db::{Db, Fault};
+use crate::db::{Db, Fault, Tx};
 
 /// One versioned change of a service's schema. Never edited once released: its text is checked by hash.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +43,6 @@ fn hash(migration: &Migration) -> i64 {
 /// # Errors
 /// The engine failed.
 pub async fn check(db: &Db, migrations: &[Migration]) -> Result<Schema, Fault> {
-    let wanted = with_base(migrations);
     let mut tx = db.begin("migrate.check").await?;
     tx.execute(
         "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY, name VARCHAR(100) NOT NULL, \
@@ -51,8 +50,18 @@ pub async fn check(db: &Db, migrations: &[Migration]) -> Result<Schema, Fault> {
         &[],
     )
     .await?;
-    let rows = tx.query("SELECT version, hash, name FROM schema_version ORDER BY version", &[]).await?;
+    let found = compare(&mut tx, migrations).await?;
     tx.commit().await?;
+    Ok(found)
+}
+
+/// The same in a unit of work that only reads, for a database that was opened before.
+///
+/// # Errors
+/// The engine failed, or no program of ours ever opened this database.
+pub async fn compare(tx: &mut Tx, migrations: &[Migration]) -> Result<Schema, Fault> {
+    let wanted = with_base(migrations);
+    let rows = tx.query("SELECT version, hash, name FROM schema_version ORDER BY version", &[]).await?;
     for row in &rows {
         let known = wanted.iter().find(|m| i64::from(m.version) == row.int(0));
         match known {

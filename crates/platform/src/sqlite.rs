@@ -29,7 +29,7 @@ const STATEMENTS_CACHED_MAX: usize = 256;
 /// Bytes of the journal after which it is moved into the file.
 const CHECKPOINT_BYTES: u64 = 64 << 20;
 /// Pages left in the journal that are few enough to move while the writer waits.
-const CHECKPOINT_REST_PAGES: i64 = 256;
+const CHECKPOINT_REST_PAGES: i64 = 512;
 /// Times that the journal is moved beside the writer before he has to wait for the rest.
 const CHECKPOINT_PASSES_MAX: usize = 2;
 /// How long the writer waits, at the end of a checkpoint, for readers of the journal.
@@ -37,7 +37,7 @@ const READERS_WAIT: Duration = Duration::from_millis(50);
 /// How long a journal that readers keep is left alone.
 const CHECKPOINT_PAUSE: Duration = Duration::from_millis(250);
 /// Bytes of a page. A large one costs a lone small commit little beside its flush, and a large commit a fifth less.
-const PAGE_BYTES: u32 = 16_384;
+const PAGE_BYTES: u32 = 8_192;
 /// Page cache of the writer, in KiB.
 const WRITER_CACHE_KIB: u32 = 65_536;
 
