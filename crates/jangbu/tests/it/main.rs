@@ -8,6 +8,7 @@ mod customers;
 mod faults;
 mod kill;
 mod midnight;
+mod proved;
 mod running;
 mod stories;
 mod world;
