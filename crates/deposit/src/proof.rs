@@ -8,7 +8,7 @@ use jangbu_contracts::breaks::{Breaks, Class, Level};
 use jangbu_kernel::money::Currency;
 use jangbu_platform::db::{Db, Fault, Tx};
 
-use crate::domain::proof::{Books, Days, Ended};
+use crate::domain::proof::{Books, Days, Ended, Moved};
 use crate::store;
 use crate::store::proof::Numbers;
 
@@ -34,25 +34,45 @@ pub struct Proof {
     pub breaks: Breaks,
 }
 
+/// Is shown what each posting moved, in order.
+pub type See<'s> = dyn FnMut(Moved) + Send + 's;
+
 /// Proves the books of a deposit instance; `progress` is told how many rows have been read.
 ///
 /// # Errors
 /// The store can't be read. What does not hold is told in the proof, not as an error.
 pub async fn prove(db: &Db, progress: &(dyn Fn(u64) + Sync)) -> Result<Proof, Fault> {
     let mut tx = db.read("deposit.prove").await?;
-    let last = store::postings::last_seq(&mut tx).await?;
-    let (mut books, accounts) = read(&mut tx, last, false, progress).await?;
-    store::proof::numbers(&mut tx, Numbers::Holds, &mut |[seq, no, remaining]| {
+    prove_beside(&mut tx, progress, &mut |_| {}).await
+}
+
+/// How many rows of postings there are to read.
+///
+/// # Errors
+/// The store can't be read.
+pub async fn size(tx: &mut Tx) -> Result<u64, Fault> {
+    store::postings::last_seq(tx).await
+}
+
+/// The same in a snapshot; `see` is shown what each posting moved, for whoever has another book to hold beside it.
+///
+/// # Errors
+/// As [`prove`].
+pub async fn prove_beside(tx: &mut Tx, progress: &(dyn Fn(u64) + Sync), see: &mut See<'_>) -> Result<Proof, Fault> {
+    let last = store::postings::last_seq(tx).await?;
+    let (mut books, accounts) = read(tx, last, false, progress, see).await?;
+    store::proof::numbers(tx, Numbers::Holds, &mut |[seq, no, remaining]| {
         books.hold_kept(seq.cast_unsigned(), no.cast_unsigned(), remaining);
     })
     .await?;
-    store::proof::numbers(&mut tx, Numbers::Reversals, &mut |[original, seq, _]| {
+    store::proof::numbers(tx, Numbers::Reversals, &mut |[original, seq, _]| {
         books.reversal_kept(original.cast_unsigned(), seq.cast_unsigned());
     })
     .await?;
+    prove_undone(tx, &mut books.breaks).await?;
     let customers = books.end();
-    prove_days(&mut tx, last, &mut books).await?;
-    let unsent = prove_outbox(&mut tx, last, &mut books.breaks).await?;
+    prove_days(tx, last, &mut books).await?;
+    let unsent = prove_outbox(tx, last, &mut books.breaks).await?;
     Ok(Proof {
         postings: books.postings,
         refused: books.refused,
@@ -64,19 +84,37 @@ pub async fn prove(db: &Db, progress: &(dyn Fn(u64) + Sync)) -> Result<Proof, Fa
     })
 }
 
-async fn read(tx: &mut Tx, last: u64, with_days: bool, progress: &(dyn Fn(u64) + Sync)) -> Result<(Books, u64), Fault> {
+async fn read(
+    tx: &mut Tx,
+    last: u64,
+    with_days: bool,
+    progress: &(dyn Fn(u64) + Sync),
+    see: &mut See<'_>,
+) -> Result<(Books, u64), Fault> {
     let mut books = if with_days { Books::with_days() } else { Books::default() };
+    books.written_back(store::accounts::folded(tx).await?);
     let mut accounts = 0;
     store::proof::accounts(tx, &mut |kept| {
         accounts += 1;
-        books.account(kept);
+        match kept {
+            Ok(kept) => books.account(kept),
+            Err(no) => {
+                let why = || "nothing was kept of it".to_owned();
+                books.breaks.add(Level::Balances, Class::MissingRight, format!("account {no}"), why);
+            }
+        }
     })
     .await?;
     let mut first = 1;
     while first <= last {
         let range = (first, last.min(first + POSTINGS_PER_READ - 1));
         let mut payments = store::proof::payments(tx, range).await?;
-        store::proof::postings(tx, range, &mut |row| books.posting(row, payments.remove(&row.seq).as_ref())).await?;
+        store::proof::postings(tx, range, &mut |row| {
+            if let Some(moved) = books.posting(row, payments.remove(&row.seq).as_ref()) {
+                see(moved);
+            }
+        })
+        .await?;
         for seq in payments.into_keys() {
             books.breaks.add(Level::Interest, Class::MissingLeft, seq, || "a payment without its posting".into());
         }
@@ -104,7 +142,7 @@ async fn prove_days(tx: &mut Tx, last: u64, books: &mut Books) -> Result<(), Fau
     if kept == books.days {
         return Ok(());
     }
-    let (mut again, _) = read(tx, last, true, &|_| {}).await?;
+    let (mut again, _) = read(tx, last, true, &|_| {}, &mut |_| {}).await?;
     let mut worked: BTreeMap<(u64, i32), Ended> = BTreeMap::new();
     worked.extend(again.take_days().into_iter().map(|ended| ((ended.0, ended.1.date), ended)));
     store::proof::days(tx, &mut |ended, _| {
@@ -127,17 +165,35 @@ async fn prove_days(tx: &mut Tx, last: u64, books: &mut Books) -> Result<(), Fau
     Ok(())
 }
 
+/// What undoes another posting takes back what that gave, and gives back what that took.
+async fn prove_undone(tx: &mut Tx, breaks: &mut Breaks) -> Result<(), Fault> {
+    store::proof::undone(tx, &mut |u| {
+        let (debit, credit, amount) = u.before;
+        if !u.reversible || u.later != (credit, debit, amount) {
+            breaks.add(Level::Reversals, Class::Amount, u.seq, || format!("{u:?}"));
+        }
+    })
+    .await
+}
+
+/// What waits to be told goes on without a gap up to the last posting.
 async fn prove_outbox(tx: &mut Tx, last: u64, breaks: &mut Breaks) -> Result<u64, Fault> {
-    let (mut before, mut unsent) = (0, 0);
+    let (mut before, mut unsent) = (None, 0);
     store::proof::numbers(tx, Numbers::Outbox, &mut |[first, end, _]| {
         let (first, end) = (first.cast_unsigned(), end.cast_unsigned());
-        if first <= before || end < first || end > last {
-            breaks.add(Level::Outbox, Class::Damaged, first, || format!("{first} to {end} wait, after {before}"));
+        if before.is_some_and(|before| first > before + 1) {
+            breaks.add(Level::Outbox, Class::MissingRight, first, || format!("it waits next after {before:?}"));
         }
-        before = end;
+        if first <= before.unwrap_or(0) || end < first || end > last {
+            breaks.add(Level::Outbox, Class::Damaged, first, || format!("{first} to {end} wait, after {before:?}"));
+        }
+        before = Some(end);
         unsent += 1;
     })
     .await?;
+    if before.is_some_and(|before| before < last) {
+        breaks.add(Level::Outbox, Class::MissingRight, last, || format!("what waits ends with {before:?}"));
+    }
     Ok(unsent)
 }
 

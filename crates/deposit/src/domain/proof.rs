@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jangbu_contracts::breaks::{Breaks, Class, Level};
 use jangbu_kernel::money::Currency;
 use rustc_hash::FxHashMap;
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::chain::Path;
 use super::command::Kind;
@@ -84,10 +84,33 @@ pub struct Kept {
     pub held: i64,
     /// Serial of the last entry.
     pub serial: u64,
+    /// Hash of the places that its path names, see [`path_hash`].
+    pub path: u64,
     /// The running day.
     pub day: DayOf,
+    /// The last day for which interest was paid, days since 1970.
+    pub paid_through: i32,
     /// The posting up to which this holds.
     pub changed: u64,
+}
+
+/// Hash of a path as stored: all that is remembered of it, since paths are long.
+#[must_use]
+pub fn path_hash(path: &[u8]) -> u64 {
+    xxh3_64(path)
+}
+
+/// How far a posting moved what customers have in a currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The posting's place.
+    pub seq: u64,
+    /// The currency.
+    pub currency: Currency,
+    /// Credits less debits, minor units.
+    pub customers: i64,
+    /// Withheld from interest.
+    pub tax: i64,
 }
 
 /// An interest payment as kept.
@@ -115,6 +138,8 @@ struct Run {
     day: DayOf,
     paid_through: i32,
     met: bool,
+    /// A posting that was said to be written back is not in it; told once.
+    behind: bool,
 }
 
 /// A day that ended: account, day, serial that it ended with.
@@ -161,6 +186,7 @@ pub struct Books {
     accounts: Vec<Option<Run>>,
     holds: FxHashMap<u64, (u64, i64)>,
     reversals: FxHashMap<u64, u64>,
+    written_back: u64,
 }
 
 impl Books {
@@ -168,6 +194,11 @@ impl Books {
     #[must_use]
     pub fn with_days() -> Self {
         Self { ended: Some(Vec::new()), ..Self::default() }
+    }
+
+    /// Notes up to which posting all balances are said to be written back.
+    pub fn written_back(&mut self, seq: u64) {
+        self.written_back = seq;
     }
 
     /// The days that ended, of books that keep them.
@@ -191,6 +222,7 @@ impl Books {
             day,
             paid_through: kept.opened_on - 1,
             met: false,
+            behind: false,
         };
         self.accounts[at] = Some(run);
         self.meet(kept.no, 0);
@@ -200,8 +232,8 @@ impl Books {
         self.accounts.get_mut(usize::try_from(no).ok()?)?.as_mut()
     }
 
-    /// Takes the next row; `paid` is the payment kept of it.
-    pub fn posting(&mut self, row: &Row<'_>, paid: Option<&Paid>) {
+    /// Takes the next row; `paid` is the payment kept of it. What it moved, if it moves money.
+    pub fn posting(&mut self, row: &Row<'_>, paid: Option<&Paid>) -> Option<Moved> {
         if row.seq != self.through + 1 {
             let through = self.through;
             self.breaks.add(Level::Entries, Class::MissingLeft, row.seq, || format!("the row before it is {through}"));
@@ -212,13 +244,18 @@ impl Books {
             if row.debit.is_some() || row.credit.is_some() {
                 self.breaks.add(Level::Entries, Class::Damaged, row.seq, || "it was refused and moves money".into());
             }
-            return;
+            return None;
         }
         self.postings += 1;
         let Some(kind) = row.kind else {
             self.breaks.add(Level::Entries, Class::Damaged, row.seq, || "its kind is unknown".into());
-            return;
+            return None;
         };
+        if row.amount <= 0 || row.tax < 0 {
+            self.breaks.add(Level::Entries, Class::Damaged, row.seq, || {
+                format!("its amount is {}, its tax {}", row.amount, row.tax)
+            });
+        }
         let moves = !matches!(kind, Kind::Hold | Kind::Release);
         let amount = if moves { row.amount } else { 0 };
         if let Some(leg) = row.debit {
@@ -227,16 +264,17 @@ impl Books {
         if let Some(leg) = row.credit {
             self.leg(row, leg, amount, moves, 0);
         }
-        self.balance(row, amount);
+        let moved = self.balance(row, amount);
         self.hold(row, kind);
         self.interest(row, kind, paid);
         for leg in [row.debit, row.credit].into_iter().flatten() {
             self.meet(leg.no, row.seq);
         }
+        moved.filter(|_| moves)
     }
 
     fn leg(&mut self, row: &Row<'_>, leg: Leg, change: i64, moves: bool, held: i64) {
-        let (mut wrong, mut ended) = (Vec::new(), None);
+        let (mut wrong, mut ended, written_back) = (Vec::new(), None, self.written_back);
         let Some(run) = self.run(leg.no) else {
             let no = leg.no;
             self.breaks.add(Level::Entries, Class::MissingRight, row.seq, || format!("there is no account {no}"));
@@ -272,8 +310,15 @@ impl Books {
         }
         // Later entries are held against what is stored, so that one wrong row is one break.
         (run.serial, run.balance) = (leg.serial, leg.balance);
+        let behind = run.met && row.seq <= written_back && !std::mem::replace(&mut run.behind, true);
+        let changed = run.kept.changed;
         for why in wrong {
             self.breaks.add(Level::Entries, Class::Amount, format!("{} on account {}", row.seq, leg.no), || why);
+        }
+        if behind {
+            let why =
+                || format!("kept is its state as of posting {changed}; {} came before it was written back", row.seq);
+            self.breaks.add(Level::Balances, Class::MissingRight, format!("account {}", leg.no), why);
         }
         if let Some(ended) = ended {
             self.days.add(ended);
@@ -284,10 +329,19 @@ impl Books {
     }
 
     /// Debits equal credits, within each posting.
-    fn balance(&mut self, row: &Row<'_>, amount: i64) {
-        let customers = i128::from(row.credit.map_or(0, |_| amount)) - i128::from(row.debit.map_or(0, |_| amount));
-        let first = row.debit.or(row.credit).map(|leg| leg.no);
-        let Some(currency) = first.and_then(|no| self.run(no)).map(|run| run.kept.currency) else { return };
+    fn balance(&mut self, row: &Row<'_>, amount: i64) -> Option<Moved> {
+        let moved = row.credit.map_or(0, |_| amount) - row.debit.map_or(0, |_| amount);
+        let customers = i128::from(moved);
+        let mut currency_of = |leg: Option<Leg>| Some(self.run(leg?.no)?.kept.currency);
+        let (debit, credit) = (currency_of(row.debit), currency_of(row.credit));
+        if row.debit.or(row.credit).is_none() {
+            self.breaks.add(Level::Entries, Class::Damaged, row.seq, || "it has no account".into());
+        }
+        if debit.zip(credit).is_some_and(|(a, b)| a != b) {
+            let why = || format!("it takes {debit:?} and gives {credit:?}");
+            self.breaks.add(Level::Entries, Class::Damaged, row.seq, why);
+        }
+        let currency = debit.or(credit)?;
         let bank = match row.bank {
             Some(_) if row.credit.is_some() => -i128::from(amount) - i128::from(row.tax),
             Some(_) => i128::from(amount),
@@ -302,6 +356,7 @@ impl Books {
                 *self.bank.entry((currency, name.to_owned())).or_default() += change;
             }
         }
+        Some(Moved { seq: row.seq, currency, customers: moved, tax: row.tax })
     }
 
     fn hold(&mut self, row: &Row<'_>, kind: Kind) {
@@ -347,9 +402,10 @@ impl Books {
         let (from, to) = paid.days;
         let Some(run) = self.run(no) else { return };
         let through = std::mem::replace(&mut run.paid_through, to);
-        if from <= through || to < from || to >= row.date {
+        let class = if from <= through { Class::Duplicate } else { Class::MissingLeft };
+        if from != through + 1 || to < from || to >= row.date {
             let why = || format!("days {from} to {to} are paid on day {}, and {through} was paid before", row.date);
-            self.breaks.add(Level::Interest, Class::Duplicate, row.seq, why);
+            self.breaks.add(Level::Interest, class, row.seq, why);
         }
     }
 
@@ -359,9 +415,19 @@ impl Books {
         run.met = true;
         let kept = (run.kept.ledger, run.kept.held, run.kept.serial, run.kept.day);
         let worked = (run.balance, run.held, run.serial, run.day);
+        let (kept_path, kept_through) = (run.kept.path, run.kept.paid_through);
+        let worked_rest = (path_hash(&run.path.to_bytes()), run.paid_through);
         if kept != worked {
             let why = || format!("kept is {kept:?} as of posting {seq}, its entries say {worked:?}");
             self.breaks.add(Level::Balances, Class::Amount, format!("account {no}"), why);
+        }
+        if (kept_path, kept_through) != worked_rest {
+            let why = || {
+                format!(
+                    "as of posting {seq}, it leads elsewhere than its entries, or interest is paid up to another day than {kept_through}"
+                )
+            };
+            self.breaks.add(Level::Balances, Class::Damaged, format!("account {no}"), why);
         }
     }
 

@@ -5,20 +5,26 @@ use jangbu_platform::db::{Fault, Tx, Value};
 use rustc_hash::FxHashMap;
 
 use crate::domain::command::Kind;
-use crate::domain::proof::{DayOf, Ended, Kept, Leg, Paid, Row};
+use crate::domain::proof::{DayOf, Ended, Kept, Leg, Paid, Row, path_hash};
 
 fn small(n: i64) -> i32 {
     i32::try_from(n).unwrap_or(i32::MAX)
 }
 
-/// Shows all accounts as they were last written back.
-pub async fn accounts(tx: &mut Tx, see: &mut (dyn FnMut(Kept) + Send)) -> Result<(), Fault> {
+/// Shows all accounts as they were last written back; the number alone where nothing was.
+pub async fn accounts(tx: &mut Tx, see: &mut (dyn FnMut(Result<Kept, u64>) + Send)) -> Result<(), Fault> {
     let sql = "SELECT a.no, a.currency, a.opened_on, a.closed_on, b.ledger, b.held, b.serial, b.day, b.opening, \
-               b.debits, b.credits, b.changed FROM account a JOIN balance b ON b.no = a.no ORDER BY a.no";
+               b.debits, b.credits, b.changed, b.path, b.paid_through FROM account a LEFT JOIN balance b \
+               ON b.no = a.no ORDER BY a.no";
     let mut each = |line: &Line<'_>| {
+        let no = line.int(0)?.cast_unsigned();
+        if line.opt_int(4)?.is_none() {
+            see(Err(no));
+            return Ok(());
+        }
         let currency = line.text(1)?.parse().map_err(|_| Fault::Damaged("a currency code".into()))?;
-        see(Kept {
-            no: line.int(0)?.cast_unsigned(),
+        see(Ok(Kept {
+            no,
             currency,
             opened_on: small(line.int(2)?),
             closed: line.opt_int(3)?.is_some(),
@@ -32,7 +38,9 @@ pub async fn accounts(tx: &mut Tx, see: &mut (dyn FnMut(Kept) + Send)) -> Result
                 credits: line.int(10)?,
             },
             changed: line.int(11)?.cast_unsigned(),
-        });
+            path: path_hash(line.bytes(12)?),
+            paid_through: small(line.int(13)?),
+        }));
         Ok(())
     };
     tx.each(sql, &[], &mut each).await.map(|_| ())
@@ -123,6 +131,41 @@ pub async fn numbers(tx: &mut Tx, of: Numbers, see: &mut (dyn FnMut([i64; 3]) + 
         Ok(())
     };
     tx.each(sql, &[] as &[Value<'_>], &mut each).await.map(|_| ())
+}
+
+/// What a posting undid: both of them, by what they say of accounts and amount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Undone {
+    /// The later posting.
+    pub seq: u64,
+    /// What it undoes.
+    pub original: u64,
+    /// Whether that may be undone at all: it was posted, and is of a kind that moves money for others.
+    pub reversible: bool,
+    /// Debited account, credited account and amount of the later one.
+    pub later: (Option<i64>, Option<i64>, i64),
+    /// The same of the original.
+    pub before: (Option<i64>, Option<i64>, i64),
+}
+
+/// Shows all postings that undo others, as they were noted, beside what they undo.
+pub async fn undone(tx: &mut Tx, see: &mut (dyn FnMut(Undone) + Send)) -> Result<(), Fault> {
+    let sql = "SELECT v.seq, v.original, o.kind, CASE WHEN o.refused IS NULL THEN 0 ELSE 1 END, r.debit_no, \
+               r.credit_no, r.amount, o.debit_no, o.credit_no, o.amount FROM reversal v JOIN posting r \
+               ON r.seq = v.seq JOIN posting o ON o.seq = v.original ORDER BY v.original";
+    let mut each = |line: &Line<'_>| {
+        let kind = Kind::from_number(line.int(2)?);
+        let moves = matches!(kind, Some(Kind::Credit | Kind::Debit | Kind::Transfer | Kind::Capture));
+        see(Undone {
+            seq: line.int(0)?.cast_unsigned(),
+            original: line.int(1)?.cast_unsigned(),
+            reversible: moves && line.int(3)? == 0,
+            later: (line.opt_int(4)?, line.opt_int(5)?, line.int(6)?),
+            before: (line.opt_int(7)?, line.opt_int(8)?, line.int(9)?),
+        });
+        Ok(())
+    };
+    tx.each(sql, &[], &mut each).await.map(|_| ())
 }
 
 /// Tables of numbers.

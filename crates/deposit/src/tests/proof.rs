@@ -244,6 +244,55 @@ const CASES: &[(&str, &str, Level, Class)] = &[
         Level::Outbox,
         Damaged,
     ),
+    (
+        "DELETE FROM posting_outbox WHERE first_seq = 5",
+        "INSERT INTO posting_outbox (first_seq, last_seq) VALUES (5, 5)",
+        Level::Outbox,
+        MissingRight,
+    ),
+    (
+        "DELETE FROM posting_outbox WHERE first_seq = 11",
+        "INSERT INTO posting_outbox (first_seq, last_seq) VALUES (11, 11)",
+        Level::Outbox,
+        MissingRight,
+    ),
+    (
+        "UPDATE balance SET no = 77 WHERE no = 3",
+        "UPDATE balance SET no = 3 WHERE no = 77",
+        Level::Balances,
+        MissingRight,
+    ),
+    (
+        "UPDATE balance SET paid_through = paid_through + 1 WHERE no = 1",
+        "UPDATE balance SET paid_through = paid_through - 1 WHERE no = 1",
+        Level::Balances,
+        Damaged,
+    ),
+    (
+        "UPDATE balance SET path = x'0b00000000000000' WHERE no = 1",
+        "UPDATE balance SET path = x'07000000000000000b00000000000000' WHERE no = 1",
+        Level::Balances,
+        Damaged,
+    ),
+    (
+        "UPDATE posting SET credit_no = NULL WHERE seq = 1",
+        "UPDATE posting SET credit_no = 1 WHERE seq = 1",
+        Level::Entries,
+        Damaged,
+    ),
+    (
+        "UPDATE account SET currency = 'USD' WHERE no = 2",
+        "UPDATE account SET currency = 'KRW' WHERE no = 2",
+        Level::Entries,
+        Damaged,
+    ),
+    (
+        "UPDATE interest_payment SET from_date = from_date + 1",
+        "UPDATE interest_payment SET from_date = from_date - 1",
+        Level::Interest,
+        MissingLeft,
+    ),
+    ("UPDATE reversal SET original = 9", "UPDATE reversal SET original = 3", Level::Reversals, Amount),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -260,4 +309,21 @@ async fn what_is_wrong_is_named() {
         let proof = prove(db, &|_| {}).await.unwrap();
         assert_eq!(proof.breaks, Breaks::default(), "{mended}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_balance_that_was_left_behind_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let bank = bank(dir.path()).await;
+    let db = &bank.ledger.db;
+    // What account 2 was after its first posting. A start would go on from there, and read only what came after all
+    // balances are said to have been written back.
+    let earlier = "UPDATE balance SET ledger = 1000, held = 0, serial = 1, path = x'0200000000000000', day = 20455, \
+                   opening = 0, debits = 0, credits = 1000, changed = 2 WHERE no = 2";
+    sql(db, earlier).await;
+    let proof = prove(db, &|_| {}).await.unwrap();
+    assert_eq!(proof.breaks.of(Level::Balances, MissingRight), 1, "{:?}", proof.breaks.told);
+    assert_eq!(proof.breaks.count(), 1, "{:?}", proof.breaks.told);
+    sql(db, "UPDATE folded SET seq = 2").await;
+    assert_eq!(prove(db, &|_| {}).await.unwrap().breaks, Breaks::default(), "not yet written back is no break");
 }
