@@ -40,10 +40,19 @@ pub struct Prover {
 struct State {
     loaded: bool,
     totals: Totals,
-    accounts: Vec<Option<(Currency, Last)>>,
+    accounts: Vec<Known>,
     /// The last place taken when the last look ended.
     last: u64,
 }
+
+/// What is remembered of an account; no currency where nothing is.
+#[derive(Clone, Copy, Default)]
+struct Known {
+    currency: Option<Currency>,
+    last: Last,
+}
+
+const _: () = assert!(size_of::<Known>() == 24);
 
 impl Prover {
     /// The sums of the instance in `db`.
@@ -133,8 +142,8 @@ fn last_of(leg: Leg) -> Last {
 /// The account of a leg before its posting.
 async fn before(tx: &mut Tx, state: &State, posting: &Posting, leg: Option<Leg>) -> Result<Option<Before>, Fault> {
     let Some(leg) = leg else { return Ok(None) };
-    if let Some((currency, last)) = state.known(leg.account) {
-        return Ok(Some(Before { currency, last: Some(last) }));
+    if let Some(known) = state.known(leg.account) {
+        return Ok(Some(known));
     }
     let currency = store::totals::currency_of(tx, leg.account).await?;
     let last = match leg.back.prev {
@@ -147,16 +156,17 @@ async fn before(tx: &mut Tx, state: &State, posting: &Posting, leg: Option<Leg>)
 }
 
 impl State {
-    fn known(&self, no: u64) -> Option<(Currency, Last)> {
-        self.accounts.get(usize::try_from(no).ok()?).copied().flatten()
+    fn known(&self, no: u64) -> Option<Before> {
+        let known = self.accounts.get(usize::try_from(no).ok()?)?;
+        Some(Before { currency: known.currency?, last: Some(known.last) })
     }
 
     fn remember(&mut self, no: u64, currency: Currency, last: Last) {
         let Some(at) = usize::try_from(no).ok().filter(|at| *at < ACCOUNTS_REMEMBERED_MAX) else { return };
         if at >= self.accounts.len() {
-            self.accounts.resize(at + 1, None); // the vector itself grows in doublings
+            self.accounts.resize(at + 1, Known::default()); // the vector itself grows in doublings
         }
-        self.accounts[at] = Some((currency, last));
+        self.accounts[at] = Known { currency: Some(currency), last };
     }
 }
 

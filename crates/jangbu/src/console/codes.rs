@@ -28,10 +28,9 @@ pub async fn list() -> Response {
 pub async fn page(Path(code): Path<String>) -> Response {
     match PAGES.iter().find(|(known, _)| *known == code) {
         Some((code, text)) => {
-            let content = format!(
-                "<article>\n{}</article>\n<p><a href=\"/docs/codes\">All codes</a></p>\n",
-                markdown::html(text)
-            );
+            // A long code may break where its words end.
+            let article = markdown::html(text).replacen(code, &code.replace('_', "_<wbr>"), 1);
+            let content = format!("<article>\n{article}</article>\n<p><a href=\"/docs/codes\">All codes</a></p>\n");
             pages::narrow(StatusCode::OK, code, &content)
         }
         None => pages::not_found("There is no such code."),
