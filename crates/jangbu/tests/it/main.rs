@@ -11,4 +11,5 @@ mod midnight;
 mod proved;
 mod running;
 mod stories;
+mod tutorials;
 mod world;
