@@ -95,8 +95,11 @@ pub struct Bank {
     _locks: Vec<File>,
 }
 
-/// Takes a service of the directory for this process alone.
-fn lock(dir: &Path, service: &str) -> Result<File, Fault> {
+/// Takes a service of the directory for this process alone, as long as the file is held.
+///
+/// # Errors
+/// Another process has it, or the directory can't be written.
+pub fn lock(dir: &Path, service: &str) -> Result<File, Fault> {
     let path = dir.join(format!("{service}.lock"));
     let storage =
         |e: std::io::Error| Fault::Storage { doing: format!("opening {}", path.display()), why: e.to_string() };
@@ -245,7 +248,7 @@ async fn wait_until_left(outgoing: &dyn Outgoing) -> Result<bool, Fault> {
 async fn wait_until_taken(log: &Log, group: &str, topic: &str) -> Result<bool, Fault> {
     let mut found = false;
     for part in 0..PARTITIONS {
-        let end = log.end(topic, part).await;
+        let end = log.end(topic, part).await?;
         while log.committed(group, topic, part).await? < end {
             found = true;
             pause().await;

@@ -32,8 +32,11 @@ const LEDGER: &str = "accounting";
 #[derive(clap::Args)]
 pub struct Args {
     /// The bank's directory.
-    #[arg(long, default_value_os_t = crate::default_data())]
-    data: PathBuf,
+    #[arg(long, conflicts_with = "config")]
+    data: Option<PathBuf>,
+    /// A service's configuration, which names the directory.
+    #[arg(long)]
+    config: Option<PathBuf>,
     /// One JSON object on stdout, and nothing else.
     #[arg(long)]
     json: bool,
@@ -74,12 +77,12 @@ struct Check {
 /// # Errors
 /// There is no bank in the directory, or it can't be read.
 pub fn run(args: Args) -> Ended {
-    let found = ALL.iter().any(|entry| file(&args.data, entry.spec.name).is_file());
+    let dir = crate::config::directory(args.data, args.config)?;
+    let found = ALL.iter().any(|entry| file(&dir, entry.spec.name).is_file());
     if !found {
-        return Err(Failure::World(format!("there is no bank in {}", args.data.display())));
+        return Err(Failure::World(format!("there is no bank in {}", dir.display())));
     }
-    let check =
-        Check { dir: args.data, quiet: args.json, read: Vec::new(), breaks: Breaks::default(), controls: Vec::new() };
+    let check = Check { dir, quiet: args.json, read: Vec::new(), breaks: Breaks::default(), controls: Vec::new() };
     let report = crate::runtime()?.block_on(check.all())?;
     if args.json {
         println!("{}", serde_json::to_string(&report).map_err(|e| Failure::World(e.to_string()))?);

@@ -70,7 +70,7 @@ pub async fn live(place: Place<'_>, count: usize, dice: Dice, stop: Stop) -> Res
         life::keep(place.dir, &town.people)?;
     }
     bar.finish_and_clear();
-    println!("customers living here: {count} ({} new)", count - known);
+    crate::say(&format!("customers living here: {count} ({} new)", count - known));
     life::live(Arc::new(town), place.clock, dice, stop).await;
     Ok(())
 }

@@ -4,10 +4,13 @@ mod bank;
 mod bench;
 mod check;
 mod clock;
+mod config;
 mod console;
 mod customers;
+mod migrate;
 #[cfg(test)]
 mod seeds;
+mod serve;
 mod services;
 mod token;
 mod up;
@@ -63,6 +66,10 @@ struct Cli {
 enum Command {
     /// The whole bank in one process on embedded engines.
     Up(up::Args),
+    /// One service alone.
+    Serve(serve::Args),
+    /// Brings the schemas to what this program needs.
+    Migrate(migrate::Args),
     /// Reads everything and proves the books; 1 when anything breaks.
     Check(check::Args),
     /// Measures; makes its own data, proves the books, cleans up.
@@ -78,9 +85,18 @@ impl Command {
     fn log_filter(&self) -> &'static str {
         match self {
             Command::Up(_) => "info,access=warn,audit=warn",
-            Command::Bench(_) | Command::Check(_) | Command::Token(_) | Command::Services => "warn",
+            Command::Serve(_) => "info",
+            Command::Bench(_) | Command::Migrate(_) | Command::Check(_) | Command::Token(_) | Command::Services => {
+                "warn"
+            }
         }
     }
+}
+
+/// Says a line on stdout. Nobody need be listening: a bank does not end because its terminal did.
+pub fn say(line: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// Where `up` keeps the bank unless told otherwise.
@@ -105,6 +121,8 @@ fn main() -> ExitCode {
     let ended = log.and_then(|guard| {
         let ended = match cli.command {
             Command::Up(args) => up::run(args),
+            Command::Serve(args) => serve::run(args),
+            Command::Migrate(args) => migrate::run(args),
             Command::Check(args) => check::run(args),
             Command::Bench(args) => bench::run(args),
             Command::Token(args) => token::run(args),

@@ -12,8 +12,11 @@ use crate::{Ended, Failure, Verdict};
 #[derive(clap::Args)]
 pub struct Args {
     /// The bank's directory.
-    #[arg(long, default_value_os_t = crate::default_data())]
-    data: PathBuf,
+    #[arg(long, conflicts_with = "config")]
+    data: Option<PathBuf>,
+    /// A service's configuration, which names the directory.
+    #[arg(long)]
+    config: Option<PathBuf>,
     /// operator, service or customer.
     #[arg(long)]
     role: String,
@@ -45,9 +48,10 @@ fn seconds(text: &str) -> Option<u64> {
 pub fn run(args: Args) -> Ended {
     let role: Role = args.role.parse().map_err(|e: jangbu_platform::auth::AuthError| Failure::Use(e.to_string()))?;
     let ttl = seconds(&args.ttl).ok_or_else(|| Failure::Use("--ttl is a number and s, m, h or d, like 15m".into()))?;
-    let dir = args.data.join("keys");
+    let data = crate::config::directory(args.data, args.config)?;
+    let dir = data.join("keys");
     if !dir.is_dir() {
-        let why = format!("there is no bank in {}: `jangbu up --data` makes one", args.data.display());
+        let why = format!("there is no bank in {}: `jangbu up --data` makes one", data.display());
         return Err(Failure::World(why));
     }
     let keys = Keyring::load_or_create(&dir, RealClock.now()).map_err(|e| Failure::World(e.to_string()))?;

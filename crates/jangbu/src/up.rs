@@ -111,11 +111,11 @@ async fn serve(args: Args) -> Ended {
         router = router.merge(edge.open("sim", crate::clock::router(&bank, clock)));
     }
     for part in bank.parts.iter() {
-        println!("{:<12} http://{address}/{}/v1", part.name, part.name);
+        crate::say(&format!("{:<12} http://{address}/{}/v1", part.name, part.name));
     }
-    println!("operator's credential: {}", args.data.join("operator.token").display());
+    crate::say(&format!("operator's credential: {}", args.data.join("operator.token").display()));
     let code = links.offer(Role::Operator, "operator", RealClock.now()).map_err(|e| Failure::World(e.to_string()))?;
-    println!("the bank's page, good once: http://{address}/login?code={code}");
+    crate::say(&format!("the bank's page, good once: http://{address}/login?code={code}"));
     tokio::spawn(stop_when_told(stop.clone()));
     let router = with_fallbacks(router);
     let count = args.customers.unwrap_or(if args.clock == ClockKind::Manual { 0 } else { CUSTOMERS_UNLESS_TOLD });
@@ -132,7 +132,7 @@ async fn serve(args: Args) -> Ended {
         tracing::warn!(connections = drained.cut, "connections that took too long were cut");
     }
     bank.close().await;
-    println!("closed");
+    crate::say("closed");
     Ok(Verdict::Done)
 }
 

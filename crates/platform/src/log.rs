@@ -1,16 +1,17 @@
 //! The embedded event log: topics of partitions in a database file of its own; groups with offsets; at least once.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::sync::Arc;
 
 use jangbu_kernel::id::EventId;
 use jangbu_kernel::time::Timestamp;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::Notify;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::clock::Clock;
-use crate::db::{Db, Event, Fault, Value};
+use crate::db::{Db, Event, Fault, Tx, Value};
 use crate::dice::Dice;
 use crate::migrate::{self, Migration};
 
@@ -34,8 +35,6 @@ pub struct Record {
 #[derive(Clone)]
 pub struct Log {
     db: Db,
-    /// The next free offset per topic and partition; the lock orders appends.
-    ends: Arc<Mutex<HashMap<(String, u32), i64>>>,
     appended: Arc<Notify>,
 }
 
@@ -43,6 +42,12 @@ impl std::fmt::Debug for Log {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Log")
     }
+}
+
+async fn end_of(tx: &mut Tx, (topic, part): (&str, u32)) -> Result<i64, Fault> {
+    let sql = "SELECT MAX(off) FROM record WHERE topic = ? AND part = ?";
+    let last = tx.query_one(sql, &[topic.into(), part.into()]).await?;
+    Ok(last.and_then(|row| row.opt_int(0)).map_or(0, |last| last + 1))
 }
 
 /// The partition in which `key` lives.
@@ -59,13 +64,7 @@ impl Log {
     pub async fn open_embedded(path: &Path, clock: Arc<dyn Clock>, dice: Dice) -> Result<Log, Fault> {
         let db = Db::open_embedded(path, clock, dice)?;
         migrate::apply(&db, MIGRATIONS).await?;
-        let mut tx = db.read("log.open").await?;
-        let rows = tx.query("SELECT topic, part, MAX(off) FROM record GROUP BY topic, part", &[]).await?;
-        drop(tx);
-        let part = |p: i64| u32::try_from(p).map_err(|_| Fault::Damaged("a partition number".into()));
-        let ends = rows.iter().map(|r| Ok(((r.text(0).to_owned(), part(r.int(1))?), r.int(2) + 1)));
-        let ends = ends.collect::<Result<HashMap<_, _>, Fault>>()?;
-        Ok(Log { db, ends: Arc::new(Mutex::new(ends)), appended: Arc::default() })
+        Ok(Log { db, appended: Arc::default() })
     }
 
     /// Appends events in order; durable when it returns.
@@ -73,17 +72,21 @@ impl Log {
     /// # Errors
     /// The engine failed; whether the events stand is then unknown, and sending them again is right.
     pub async fn append(&self, events: &[Event]) -> Result<(), Fault> {
-        let mut ends = self.ends.lock().await;
-        let mut next: HashMap<(String, u32), i64> = HashMap::new();
         let mut tx = self.db.begin("log.append").await?;
+        // Asked under the writer's turn: other processes append to the same file.
+        let mut ends: HashMap<(&str, u32), i64> = HashMap::new();
+        for event in events {
+            let place = (event.topic.as_str(), partition_of(&event.key));
+            if let Entry::Vacant(unknown) = ends.entry(place) {
+                unknown.insert(end_of(&mut tx, place).await?);
+            }
+        }
         let at = tx.now().micros();
         let ids: Vec<[u8; 16]> = events.iter().map(|e| e.id.to_bytes()).collect();
         let mut values = Vec::with_capacity(events.len() * 8);
         for (event, id) in events.iter().zip(&ids) {
-            let place = (event.topic.clone(), partition_of(&event.key));
-            let known = ends.get(&place).copied().unwrap_or(0);
-            let part = place.1;
-            let end = next.entry(place).or_insert(known);
+            let part = partition_of(&event.key);
+            let end = ends.entry((event.topic.as_str(), part)).or_default();
             values.extend([
                 Value::Text(&event.topic),
                 part.into(),
@@ -102,8 +105,6 @@ impl Log {
             return Err(Fault::Damaged("an offset of the log was taken twice".into()));
         }
         tx.commit().await?;
-        ends.extend(next);
-        drop(ends);
         self.appended.notify_waiters();
         Ok(())
     }
@@ -136,7 +137,7 @@ impl Log {
     /// # Errors
     /// The engine failed.
     pub async fn latest(&self, topic: &str, part: u32, limit: u32) -> Result<Vec<Record>, Fault> {
-        let end = self.ends.lock().await.get(&(topic.to_owned(), part)).copied().unwrap_or(0);
+        let end = self.end(topic, part).await?;
         self.read(topic, part, (end - i64::from(limit)).max(0), limit).await
     }
 
@@ -172,14 +173,18 @@ impl Log {
     pub async fn lag(&self, group: &str, topic: &str) -> Result<i64, Fault> {
         let mut lag = 0;
         for part in 0..PARTITIONS {
-            lag += self.end(topic, part).await - self.committed(group, topic, part).await?;
+            lag += self.end(topic, part).await? - self.committed(group, topic, part).await?;
         }
         Ok(lag)
     }
 
     /// The offset that the next event of a partition will get.
-    pub async fn end(&self, topic: &str, part: u32) -> i64 {
-        self.ends.lock().await.get(&(topic.to_owned(), part)).copied().unwrap_or(0)
+    ///
+    /// # Errors
+    /// The engine failed.
+    pub async fn end(&self, topic: &str, part: u32) -> Result<i64, Fault> {
+        let mut tx = self.db.read("log.end").await?;
+        end_of(&mut tx, (topic, part)).await
     }
 
     /// Woken after each append.

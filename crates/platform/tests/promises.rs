@@ -376,3 +376,41 @@ async fn the_journal_does_not_grow_for_ever() {
     readers.iter().for_each(tokio::task::JoinHandle::abort);
     assert!(largest < 350 << 20, "500 MiB were written, and the journal had {} MiB", largest >> 20);
 }
+
+/// Two processes may hold the log of one directory.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logs_on_one_file_append_without_gap_or_repeat() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000)));
+    let open = |seed| {
+        let (path, clock) = (dir.path().join("log.db"), clock.clone());
+        async move { Log::open_embedded(&path, clock, Dice::seeded(seed)).await.unwrap() }
+    };
+    let logs = [open(1).await, open(2).await];
+    let append = |n: u64| {
+        let (log, dice) = (logs[usize::try_from(n % 2).unwrap()].clone(), Dice::seeded(100 + n));
+        tokio::spawn(async move {
+            for i in 0..20 {
+                let id = jangbu_kernel::id::EventId::from_bytes(dice.bytes());
+                let (topic, event_type) = ("t".to_owned(), "x.v1".to_owned());
+                let event = Event { id, topic, key: format!("k{n}"), event_type, payload: i.to_string() };
+                log.append(&[event]).await.unwrap();
+            }
+        })
+    };
+    let tasks: Vec<_> = (0..8).map(append).collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let mut seen = std::collections::BTreeMap::<String, Vec<i32>>::new();
+    for part in 0..jangbu_platform::log::PARTITIONS {
+        let records = logs[0].read("t", part, 0, 1_000).await.unwrap();
+        assert!(records.iter().zip(0..).all(|(record, at)| record.offset == at), "a gap in partition {part}");
+        for record in records {
+            seen.entry(record.event.key).or_default().push(record.event.payload.parse().unwrap());
+        }
+    }
+    assert_eq!(seen.len(), 8);
+    assert!(seen.values().all(|payloads| *payloads == (0..20).collect::<Vec<_>>()), "{seen:?}");
+    assert_eq!(logs[1].lag("nobody", "t").await.unwrap(), 160);
+}

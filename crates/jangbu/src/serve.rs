@@ -1,0 +1,101 @@
+//! `jangbu serve`: one service alone.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jangbu_platform::clock::RealClock;
+use jangbu_platform::db::Db;
+use jangbu_platform::dice::Dice;
+use jangbu_platform::http::with_fallbacks;
+use jangbu_platform::migrate::{self, Schema};
+use jangbu_platform::service::Stop;
+
+use crate::bank::{Bank, Opening};
+use crate::config::{Config, DEFAULT};
+use crate::services::{ALL, Entry};
+use crate::{Ended, Failure, Verdict, up};
+
+/// What it is told.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Its name, like `customer`, or `deposit` with an instance.
+    #[arg(required_unless_present = "print_config")]
+    service: Option<String>,
+    /// Which of its instances, like `krw`.
+    #[arg(long)]
+    instance: Option<String>,
+    /// Its configuration.
+    #[arg(long, required_unless_present = "print_config")]
+    config: Option<PathBuf>,
+    /// Prints a configuration with all that may be set, and ends.
+    #[arg(long)]
+    print_config: bool,
+}
+
+/// Opens a service and serves it until it is told to end.
+///
+/// # Errors
+/// There is no such service, its schema is behind, or the port is taken.
+pub fn run(args: Args) -> Ended {
+    if args.print_config {
+        print!("{DEFAULT}");
+        return Ok(Verdict::Done);
+    }
+    let (Some(service), Some(config)) = (args.service, args.config) else {
+        return Err(Failure::Use("name a service and its --config".into()));
+    };
+    let config = Config::read(&config)?;
+    let entry = find(&service, args.instance.as_deref())?;
+    crate::runtime()?.block_on(serve(entry, config))
+}
+
+fn find(service: &str, instance: Option<&str>) -> Result<&'static Entry, Failure> {
+    let name = instance.map_or_else(|| service.to_owned(), |instance| format!("{service}-{instance}"));
+    ALL.iter().find(|entry| entry.spec.name == name).ok_or_else(|| {
+        let known: Vec<&str> = ALL.iter().map(|entry| entry.spec.name).collect();
+        Failure::Use(format!("there is no service {name:?}; services are {}", known.join(", ")))
+    })
+}
+
+/// A service alone never changes a schema by starting: its other processes may still run on the old one.
+async fn refuse_other_schema(entry: &Entry, config: &Config) -> Result<(), Failure> {
+    let path = config.data.join(format!("{}.db", entry.spec.name));
+    let behind = || {
+        let data = config.data.display();
+        Failure::World(format!("the schema of {} is behind: run `jangbu migrate --data {data}`", entry.spec.name))
+    };
+    if !path.is_file() {
+        return Err(behind());
+    }
+    let db = Db::open_to_read(&path, Arc::new(RealClock), Dice::from_os())?;
+    let mut tx = db.read("serve.schema").await?;
+    match migrate::compare(&mut tx, entry.spec.migrations).await? {
+        Schema::Current => Ok(()),
+        Schema::Behind(_) => Err(behind()),
+        Schema::Foreign(why) => Err(Failure::World(why)),
+    }
+}
+
+async fn serve(entry: &'static Entry, config: Config) -> Ended {
+    let server = up::bind(config.listen).await?;
+    let address = server.local_addr().map_err(|e| Failure::World(e.to_string()))?;
+    refuse_other_schema(entry, &config).await?;
+    let opening = Opening {
+        dir: config.data,
+        clock: Arc::new(RealClock),
+        dice: Dice::from_os(),
+        services: vec![entry],
+        peers: config.peers.into_iter().collect(),
+    };
+    let bank = Bank::open(opening).await?;
+    crate::say(&format!("{:<12} http://{address}/{}/v1", entry.spec.name, entry.spec.name));
+    let stop = Stop::default();
+    tokio::spawn(up::stop_when_told(stop.clone()));
+    let drained = server.run(with_fallbacks(bank.router.clone()), stop).await;
+    if drained.cut > 0 {
+        tracing::warn!(connections = drained.cut, "connections that took too long were cut");
+    }
+    bank.close().await;
+    crate::say("closed");
+    Ok(Verdict::Done)
+}

@@ -1,0 +1,126 @@
+//! Services as processes of their own, on one directory.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use axum::http::Method;
+use jangbu_contracts::customer::{Kind, Register};
+use jangbu_contracts::deposit::{Command as Order, OpenAccount};
+use jangbu_kernel::money::Amount;
+use jangbu_platform::auth::{Keyring, Role};
+use jangbu_platform::clock::{Clock as _, RealClock};
+use jangbu_sim::client::{Client, KRW};
+use serde_json::Value;
+
+use crate::running::wait;
+
+const SERVICES: [&str; 4] = ["customer", "deposit-krw", "accounting", "channel"];
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Apart {
+    dir: PathBuf,
+    running: Vec<Child>,
+    bases: Vec<String>,
+    keys: Keyring,
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        self.running.iter_mut().for_each(|child| drop(child.kill())); // those that ended are gone already
+    }
+}
+
+fn jangbu(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_jangbu"));
+    command.args(words).stdin(Stdio::null());
+    command
+}
+
+fn serve(home: &Path, service: &str, port: u16, peers: &[(String, String)]) -> Child {
+    let peers: String = peers.iter().map(|(name, base)| format!("{name} = \"{base}\"\n")).collect();
+    let data = home.join("bank");
+    let text = format!("data = \"{}\"\nlisten = \"127.0.0.1:{port}\"\n[peers]\n{peers}", data.display());
+    let config = home.join(format!("{service}.toml"));
+    std::fs::write(&config, text).unwrap();
+    let log = std::fs::File::create(home.join(format!("{service}.log"))).unwrap();
+    let config = config.display().to_string();
+    let mut child =
+        jangbu(&["serve", service, "--config", &config]).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with(service), "{service} did not open: {line}");
+    child
+}
+
+impl Apart {
+    fn open(home: &Path) -> Apart {
+        let dir = home.join("bank");
+        let data = dir.display().to_string();
+        assert_eq!(jangbu(&["migrate", "--check", "--data", &data]).status().unwrap().code(), Some(1));
+        assert!(jangbu(&["migrate", "--data", &data]).status().unwrap().success());
+        assert!(jangbu(&["migrate", "--check", "--data", &data]).status().unwrap().success());
+        // Ports that are free now; nobody else takes them in the moment between.
+        let listeners = SERVICES.map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+        let ports = listeners.map(|listener| listener.local_addr().unwrap().port());
+        let bases: Vec<String> = ports.iter().map(|port| format!("http://127.0.0.1:{port}")).collect();
+        let peers: Vec<_> = SERVICES.iter().map(|s| (*s).to_owned()).zip(bases.iter().cloned()).collect();
+        let open = |(service, port): (&&str, &u16)| {
+            let others: Vec<_> = peers.iter().filter(|(name, _)| name != service).cloned().collect();
+            serve(home, service, *port, &others)
+        };
+        let running = SERVICES.iter().zip(&ports).map(open).collect();
+        let keys = Keyring::load_or_create(&dir.join("keys"), RealClock.now()).unwrap();
+        Apart { dir, running, bases, keys }
+    }
+
+    fn client(&self, service: usize, role: Role) -> Client {
+        let ttl = Duration::from_secs(600);
+        let token = self.keys.issue(role, "test", RealClock.now(), ttl).unwrap();
+        Client::there(&self.bases[service], &token).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_processes_are_one_bank() {
+    let home = tempfile::tempdir().unwrap();
+    let mut bank = Apart::open(home.path());
+    let [customers, deposit, accounting, channel] = [0, 1, 2, 3].map(|at| bank.client(at, Role::Service));
+    let who = Register { name: "Kim".into(), birth_date: "1990-01-02".parse().unwrap(), kind: Kind::Person };
+    let customer = customers.register("c1", &who).await.reply().unwrap().id;
+    let opening = OpenAccount { customer, product: "toss-demand".into(), currency: None };
+    let account = deposit.deposit(KRW).open("a1", &opening).await.reply().unwrap().id;
+    let amount = Amount::new(2_000_000).unwrap();
+    let credit = Order::Credit { account, amount, source: "cash".into(), memo: None };
+    deposit.deposit(KRW).post("p1", &credit).await.reply().unwrap();
+
+    let screen: Value =
+        channel.call(Method::GET, &format!("/channel/v1/accounts/{account}"), None, None).await.reply().unwrap();
+    assert_eq!(screen["ledger_balance"], 2_000_000, "{screen}");
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let journals: Value =
+            accounting.call(Method::GET, "/accounting/v1/journals", None, None).await.reply().unwrap();
+        if journals["items"].as_array().unwrap().len() == 1 {
+            break;
+        }
+        assert!(Instant::now() < until, "no journal came: {journals}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // A second process on a service that is open is told so.
+    let again = home.path().join("deposit-krw.toml");
+    let text = std::fs::read_to_string(&again).unwrap().replace("listen = \"127.0.0.1:", "listen = \"127.0.0.2:");
+    std::fs::write(&again, text).unwrap();
+    let refused = jangbu(&["serve", "deposit", "--instance", "krw", "--config", &again.display().to_string()]);
+    let refused = { refused }.output().unwrap();
+    assert_eq!(refused.status.code(), Some(3), "{}", String::from_utf8_lossy(&refused.stderr));
+
+    for child in &mut bank.running {
+        let told = Command::new("kill").arg(child.id().to_string()).status().unwrap();
+        assert!(told.success() && wait(child).unwrap().success(), "it ends when it is told to");
+    }
+    let data = bank.dir.display().to_string();
+    assert!(jangbu(&["check", "--data", &data]).status().unwrap().success());
+}
