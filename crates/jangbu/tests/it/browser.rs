@@ -2,11 +2,19 @@
 //!
 //! `JANGBU_SKIP_BROWSER=1` skips it where there is no Chromium; `JANGBU_PICTURES=DIR` keeps pictures of the page.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use jangbu_contracts::customer::{Kind, Register};
-use jangbu_contracts::deposit::{Command, OpenAccount};
-use jangbu_kernel::id::AccountId;
+use jangbu_contracts::deposit::{Command, OpenAccount, PostingRecordedV1};
+use jangbu_contracts::topics;
+use jangbu_kernel::id::{AccountId, EventId};
 use jangbu_kernel::money::Amount;
 use jangbu_platform::auth::Role;
+use jangbu_platform::clock::RealClock;
+use jangbu_platform::db::Event;
+use jangbu_platform::dice::Dice;
+use jangbu_platform::log::Log;
 use jangbu_sim::client::{Client, KRW};
 
 use crate::chromium::Chromium;
@@ -48,6 +56,15 @@ async fn account(client: &Client) -> AccountId {
     account
 }
 
+/// An event in the log that nobody can take, told before the bank opens.
+async fn poison(dir: &Path) {
+    std::fs::create_dir_all(dir).unwrap();
+    let log = Log::open_embedded(&dir.join("log.db"), Arc::new(RealClock), Dice::seeded(1)).await.unwrap();
+    let (topic, key) = (topics::postings(KRW), "acc_01K9ZZZZZZZZZZZZZZZZZZ7Q2F".to_owned());
+    let (event_type, payload) = (PostingRecordedV1::TYPE.to_owned(), "{}".to_owned());
+    log.append(&[Event { id: EventId::from_parts(1, 1), topic, key, event_type, payload }]).await.unwrap();
+}
+
 /// The page as it must look for everybody: readable, nothing sticking out.
 fn looks_well(browser: &mut Chromium, name: &str) {
     let mut papers = Vec::new();
@@ -70,6 +87,7 @@ async fn an_operator_sees_the_living_bank() {
     }
     let home = tempfile::tempdir().unwrap();
     let dir = home.path().join("bank");
+    poison(&dir).await;
     let clock = manual("2026-01-01T10:00:00+09:00".parse().unwrap());
     let args: Vec<&str> = clock.iter().map(String::as_str).collect();
     let mut bank = Running::start(&mut up(&dir, &args), &dir).unwrap();
@@ -100,13 +118,16 @@ async fn an_operator_sees_the_living_bank() {
     assert!(browser.text("[data-part=clock]").contains("2026-01-01"));
     browser.value("document.querySelector('[data-post=\"/sim/v1/clock\"]').click()");
     browser.until("document.querySelector('[data-part=clock]').innerText.includes('Friday 2026-01-02')");
-    assert_eq!(browser.text("#said"), "The bank is a day on.");
+    browser.until("document.querySelector('#said').innerText === 'The bank is a day on.'");
     assert_eq!(client.deposit(KRW).claim(account, "i").await.reply().unwrap().net, 99);
     browser.until("document.querySelector('[data-part=counts]').innerText.includes('99 KRW')");
     browser.until("document.querySelector('[data-part=books]').innerText.includes('has the same for customers')");
-    assert_eq!(browser.value("window.same"), true, "it was the same page all the time");
+    browser.until("document.querySelector('[data-part=parked]').innerText.includes('1 event parked')");
     looks_well(&mut browser, "bank");
     assert_eq!(browser.errors(), Vec::<String>::new());
+    browser.value("document.querySelector('[data-part=parked] button').click()");
+    browser.until("document.querySelector('#said').innerText.includes('rejected again')");
+    assert_eq!(browser.value("window.same"), true, "it was the same page all the time");
 
     browser.go(&format!("{page}docs/codes/INSUFFICIENT_AVAILABLE"));
     assert!(browser.text("article").to_lowercase().contains("what to do"));
@@ -118,8 +139,9 @@ async fn an_operator_sees_the_living_bank() {
     browser.go(&link);
     assert!(browser.text("[role=alert]").contains("each logs in once"));
 
-    browser.value(&format!("fetch('/login', {{method: 'POST', body: 'token=' + {:?}, headers: {{'content-type': 'application/x-www-form-urlencoded'}}}}).then(() => true)", std::fs::read_to_string(dir.join("operator.token")).unwrap()));
-    browser.go(&page);
+    let token = std::fs::read_to_string(dir.join("operator.token")).unwrap();
+    browser.value(&format!("document.querySelector('textarea').value = {token:?}"));
+    browser.value("document.querySelector('form[action=\"/login\"] button').click()");
     browser.until("document.querySelector('#state')?.innerText === 'live'");
     assert!(bank.terminate().unwrap().success(), "a page that listens does not keep the bank from ending");
     browser.until("document.querySelector('#state').dataset.is === 'lost'");

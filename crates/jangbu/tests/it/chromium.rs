@@ -29,6 +29,8 @@ pub struct Chromium {
 impl Chromium {
     /// Starts a browser that keeps its things in `dir`.
     pub fn start(dir: &Path) -> Chromium {
+        let there = Command::new("chromium").arg("--version").output();
+        assert!(there.is_ok(), "chromium is not installed; JANGBU_SKIP_BROWSER=1 goes on without it");
         let (to, from) = (dir.join("to"), dir.join("from"));
         assert!(Command::new("mkfifo").args([&to, &from]).status().unwrap().success());
         let script = "exec chromium --headless --no-sandbox --disable-gpu --no-first-run --remote-debugging-pipe \
