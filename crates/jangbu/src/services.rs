@@ -50,3 +50,25 @@ pub fn drawing() -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_drawing_in_the_map_is_true() {
+        let map = include_str!("../../../ARCHITECTURE.md");
+        let drawn = map.split_once("```services\n").and_then(|(_, rest)| rest.split_once("```"));
+        assert_eq!(drawn.map(|(drawn, _)| drawn), Some(drawing().as_str()), "print it anew by `jangbu services`");
+    }
+
+    #[test]
+    fn whoever_is_asked_or_heard_exists() {
+        let spec = |name: &str| ALL.iter().any(|entry| entry.spec.name == name);
+        let told = |topic: &str| ALL.iter().any(|entry| entry.spec.tells.contains(&topic));
+        for entry in ALL {
+            assert!(entry.spec.asks.iter().all(|name| spec(name)), "{} asks somebody unknown", entry.spec.name);
+            assert!(entry.spec.listens.iter().all(|topic| told(topic)), "{} hears nobody", entry.spec.name);
+        }
+    }
+}
