@@ -45,7 +45,8 @@ impl DataKey {
         let path = dir.join("data.key");
         let broken = |e: std::io::Error| Fault::Storage { doing: "reading data.key".into(), why: e.to_string() };
         if !path.exists() {
-            crate::files::write_private(&path, &dice.bytes::<32>()).map_err(broken)?;
+            // Of several processes that open a new bank at once, all must go on with the one key that was kept.
+            crate::files::create_private(&path, &dice.bytes::<32>()).map_err(broken)?;
         }
         let bytes = std::fs::read(&path).map_err(broken)?;
         let key: [u8; 32] = bytes.try_into().map_err(|_| Fault::Damaged("data.key is not 32 bytes".into()))?;

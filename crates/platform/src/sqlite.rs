@@ -41,6 +41,11 @@ const PAGE_BYTES: u32 = 8_192;
 /// Page cache of the writer, in KiB.
 const WRITER_CACHE_KIB: u32 = 65_536;
 
+/// How often it is looked whether another process has let go of the file.
+const OTHER_LOOK: Duration = Duration::from_millis(1);
+/// How often it is looked before the flow is told "busy": two seconds and more.
+const OTHER_LOOKS_MAX: i32 = 2_000;
+
 type Done = oneshot::Sender<Result<(), Fault>>;
 
 struct Writer {
@@ -85,9 +90,10 @@ impl Embedded {
         conn.execute_batch(&format!(
             "PRAGMA page_size = {PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
              PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = {CHECKPOINT_BYTES}; PRAGMA cache_size = -{WRITER_CACHE_KIB};
-             PRAGMA temp_store = MEMORY; PRAGMA busy_timeout = 2000;"
+             PRAGMA temp_store = MEMORY;"
         ))
         .map_err(|e| fault(&doing, &e))?;
+        conn.busy_handler(Some(wait_for_other)).map_err(|e| fault(&doing, &e))?;
         let (flusher, inbox) = mpsc::channel();
         let (checkpointer, wakes) = mpsc::sync_channel(1);
         let writer = Writer { conn, open: false, waiters: Vec::new() };
@@ -107,6 +113,13 @@ impl Embedded {
         checkpointer.spawn(move || run_checkpointer(&wakes, &weak)).map_err(failed)?;
         Ok(Embedded(shared))
     }
+}
+
+/// Waits for another process, which holds the file for no longer than a flush takes. SQLite's own way of waiting sleeps
+/// ever longer, and two who share a file would starve each other.
+fn wait_for_other(tries: i32) -> bool {
+    std::thread::sleep(OTHER_LOOK);
+    tries < OTHER_LOOKS_MAX
 }
 
 /// Ends when the database is dropped, since the sender goes with it.
