@@ -165,6 +165,8 @@ pub struct Ledger {
     pipeline: Pipeline,
     flushed: AtomicU64,
     next_fold: Mutex<Option<tokio::time::Instant>>,
+    /// Accounts that a fold has begun to write back; its owner is the fold that holds it.
+    unfolded: Mutex<FxHashSet<u64>>,
 }
 
 /// The ledger to oneself: nothing is decided that is not also in this unit of work or before it.
@@ -225,6 +227,7 @@ impl Ledger {
             pipeline,
             flushed: AtomicU64::new(0),
             next_fold: Mutex::default(),
+            unfolded: Mutex::default(),
         }
     }
 
@@ -438,36 +441,36 @@ impl Ledger {
         folded
     }
 
-    /// Writes balances back, a run at a time; when it ends, a restart has nothing to rebuild up to where it began.
+    /// Writes balances back, a run at a time; when it ends, a restart has nothing to rebuild up to where it began. Left
+    /// in the middle, it leaves to the next one what it has not done.
     ///
     /// # Errors
     /// The store can't be written.
     pub async fn fold(&self) -> Result<usize, Fault> {
+        let mut unfolded = self.unfolded.lock().await;
         let Some(mut state) = self.current().await else { return Ok(0) };
-        let (upto, dirty) = (state.seq, std::mem::take(&mut state.dirty));
+        let upto = state.seq;
+        unfolded.extend(state.dirty.drain());
         if upto <= self.flushed.load(Ordering::SeqCst) {
             // The store has them all now, and is asked where it matters.
             state.book.holds.retain(|_, hold| hold.remaining > 0);
             state.book.reversed.clear();
         }
         drop(state);
-        if dirty.is_empty() {
+        if unfolded.is_empty() {
             return Ok(0);
         }
-        let mut dirty: Vec<u64> = dirty.into_iter().collect();
+        let mut dirty: Vec<u64> = unfolded.iter().copied().collect();
         dirty.sort_unstable();
-        for (i, run) in dirty.chunks(ACCOUNTS_PER_FOLD_MAX).enumerate() {
-            if let Err(fault) = self.fold_run(run).await {
-                let rest = &dirty[i * ACCOUNTS_PER_FOLD_MAX..];
-                self.state.lock().await.dirty.extend(rest);
-                return Err(fault);
-            }
+        for run in dirty.chunks(ACCOUNTS_PER_FOLD_MAX) {
+            self.fold_run(run).await?;
         }
         let room = self.room().await;
         let Some(mut state) = self.current().await else { return Ok(0) };
         let sent = self.send(&mut state, room, Work::Folded(upto));
         drop(state);
         sent.flush.await?;
+        unfolded.clear();
         Ok(dirty.len())
     }
 

@@ -327,3 +327,26 @@ async fn a_balance_that_was_left_behind_is_named() {
     sql(db, "UPDATE folded SET seq = 2").await;
     assert_eq!(prove(db, &|_| {}).await.unwrap().breaks, Breaks::default(), "not yet written back is no break");
 }
+
+/// A fold that is left in the middle loses nothing: the next one writes what it left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fold_may_be_left_at_any_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bank = bank(dir.path()).await;
+    let day = BusinessDate::from_ymd(2026, 1, 5).unwrap();
+    let more = load_accounts(&bank.ledger, CustomerId::from_parts(1, 1), "plain", day, 3_000).await.unwrap().unwrap();
+    for round in 0..20 {
+        let credit = |(i, account): (usize, &AccountId)| Command {
+            key: format!("round{round:03}-{i:05}\u{1f}service:t"),
+            hash: 1,
+            action: Action::Credit { account: *account, amount: 1, bank: "cash" },
+            date: day,
+            memo: None,
+        };
+        bank.combiner.post(more.iter().enumerate().map(credit).collect()).await.unwrap();
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(round / 2), bank.ledger.fold()).await;
+        bank.post(5, Action::Credit { account: more[0], amount: 1, bank: "cash" }).await.unwrap();
+        bank.ledger.fold().await.unwrap();
+        assert_eq!(prove(&bank.ledger.db, &|_| {}).await.unwrap().breaks, Breaks::default(), "round {round}");
+    }
+}
