@@ -8,6 +8,7 @@ use jangbu_platform::db::Db;
 use jangbu_platform::dice::Dice;
 use jangbu_platform::http::with_fallbacks;
 use jangbu_platform::migrate::{self, Schema};
+use jangbu_platform::serve::{ServeLimits, Server};
 use jangbu_platform::service::Stop;
 
 use crate::bank::{Bank, Opening};
@@ -77,7 +78,11 @@ async fn refuse_other_schema(entry: &Entry, config: &Config) -> Result<(), Failu
 }
 
 async fn serve(entry: &'static Entry, config: Config) -> Ended {
-    let server = up::bind(config.listen).await?;
+    let bound = Server::bind(config.listen, ServeLimits::default()).await;
+    let server = bound.map_err(|e| {
+        let listen = config.listen;
+        Failure::World(format!("{listen} can't be used ({e}); name another address by `listen` in the --config file"))
+    })?;
     let address = server.local_addr().map_err(|e| Failure::World(e.to_string()))?;
     refuse_other_schema(entry, &config).await?;
     let opening = Opening {

@@ -109,6 +109,11 @@ async fn four_processes_are_one_bank() {
         assert!(Instant::now() < until, "no journal came: {journals}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    // An address that is taken is named, with the setting that names another.
+    let config = home.path().join("customer.toml").display().to_string();
+    let taken = jangbu(&["serve", "customer", "--config", &config]).output().unwrap();
+    let said = String::from_utf8_lossy(&taken.stderr);
+    assert!(taken.status.code() == Some(3) && said.contains("`listen`"), "{said}");
     // A second process on a service that is open is told so.
     let again = home.path().join("deposit-krw.toml");
     let text = std::fs::read_to_string(&again).unwrap().replace("listen = \"127.0.0.1:", "listen = \"127.0.0.2:");
