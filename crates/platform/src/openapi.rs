@@ -106,7 +106,7 @@ async fn only_known_queries(State(queries): State<Arc<Queries>>, request: Reques
         let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
         let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
         let known = queries.get(&(method.clone(), path.to_owned())).map_or(&[][..], Vec::as_slice);
-        for name in query.split('&').map(|pair| pair.split('=').next().unwrap_or("")) {
+        for name in query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split('=').next().unwrap_or("")) {
             if !known.iter().any(|known| known == name) {
                 let name: String = name.chars().take(NAME_CHARS_MAX).collect();
                 let why = "is no parameter of this call; its document names those it has";
