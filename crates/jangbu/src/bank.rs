@@ -17,7 +17,7 @@ use jangbu_platform::consumer::Consumer;
 use jangbu_platform::crypto::DataKey;
 use jangbu_platform::db::{Db, Fault};
 use jangbu_platform::dice::Dice;
-use jangbu_platform::edge::{Edge, beside};
+use jangbu_platform::edge::{CALLS_UNDER_WAY_MAX, Edge, beside};
 use jangbu_platform::http::{Gate, with_fallbacks};
 use jangbu_platform::kv::{Kv, KvLimits};
 use jangbu_platform::log::{Log, PARTITIONS};
@@ -46,13 +46,19 @@ pub struct Opening {
     pub services: Vec<&'static Entry>,
     /// Where the others are: name and base address.
     pub peers: Vec<(String, String)>,
+    /// The bank's distance from UTC.
+    pub offset: UtcOffset,
+    /// Calls under way in one service at most.
+    pub calls_max: usize,
 }
 
 impl Opening {
     /// The whole bank in `dir`.
     #[must_use]
     pub fn whole(dir: &Path, clock: Arc<dyn Clock>, dice: Dice) -> Self {
-        Self { dir: dir.to_owned(), clock, dice, services: crate::services::ALL.iter().collect(), peers: Vec::new() }
+        let services = crate::services::ALL.iter().collect();
+        let (peers, offset, calls_max) = (Vec::new(), UtcOffset::SEOUL, CALLS_UNDER_WAY_MAX);
+        Self { dir: dir.to_owned(), clock, dice, services, peers, offset, calls_max }
     }
 }
 
@@ -117,7 +123,7 @@ impl Bank {
     /// # Errors
     /// The directory is in use, can't be read or written, or belongs to newer code.
     pub async fn open(opening: Opening) -> Result<Bank, Fault> {
-        let Opening { dir, clock, dice, services, peers } = opening;
+        let Opening { dir, clock, dice, services, peers, offset, calls_max } = opening;
         let making =
             |e: std::io::Error| Fault::Storage { doing: format!("making {}", dir.display()), why: e.to_string() };
         std::fs::create_dir_all(&dir).map_err(making)?;
@@ -131,7 +137,7 @@ impl Bank {
         let kv = Kv::in_process(Arc::clone(&clock), KvLimits::default());
         let metrics = Metrics::default();
         let gate = Gate::new(keys.clone(), Arc::clone(&clock)).with_wall_clock(Arc::clone(&wall));
-        let edge = Edge::new(gate.clone(), dice.clone(), metrics.clone());
+        let edge = Edge::new(gate.clone(), dice.clone(), metrics.clone()).with_calls_max(calls_max);
         let ask = Ask::new("bank", keys.clone(), wall, dice.clone());
         for (service, base) in &peers {
             ask.open_there(service, base).map_err(Fault::Unavailable)?;
@@ -145,7 +151,7 @@ impl Bank {
                 db,
                 clock: Arc::clone(&clock),
                 dice: dice.clone(),
-                offset: UtcOffset::SEOUL,
+                offset,
                 log: log.clone(),
                 data_key: Arc::clone(&data_key),
                 ask: ask.named(spec.name),

@@ -4,6 +4,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use jangbu_kernel::time::UtcOffset;
+use jangbu_platform::edge::CALLS_UNDER_WAY_MAX;
+use jangbu_platform::serve::ServeLimits;
+use jangbu_platform::service::ServiceSpec;
+use jangbu_platform::telemetry::logging::LogFormat;
 use serde::Deserialize;
 
 use crate::Failure;
@@ -14,7 +19,7 @@ pub const DEFAULT: &str = r#"# The bank's directory: one database file per servi
 # Processes on one machine share it; each service is opened by one of them.
 data = "jangbu-data"
 
-# Where this service answers.
+# Where this service answers. Leave it to this machine, or put what speaks TLS before it.
 listen = "127.0.0.1:8081"
 
 # Engines. "embedded" is a file per service, a log in a file, a store in memory.
@@ -22,10 +27,39 @@ store = "embedded"
 log = "embedded"
 kv = "embedded"
 
-# Where the services are that this one asks, and that run elsewhere: name = "http://host:port".
+# Where the bank's days begin: "Asia/Seoul", or a distance from UTC like "+09:00" (no summer time: a day of 23 hours
+# would pay no less interest). All services of a bank say the same, for ever: days that ended stay as they are.
+time_zone = "Asia/Seoul"
+
+# Where the services are that this one asks: name = "http://host:port". Its own address may stand here too, so that
+# one list serves all.
 [peers]
 # customer = "http://127.0.0.1:8082"
+
+[limits]
+# Connections open at a time; one more is told 503 at once.
+connections = 4096
+# Calls under way at a time; one more is told 429 at once.
+calls = 4096
+# Milliseconds that calls under way get to finish when the service is told to end.
+drain_ms = 10000
+
+# What is logged, on stderr: format "human" or "json", and a filter like "info,access=warn".
+# JANGBU_LOG and --log-format go before these.
+[telemetry]
+format = "human"
+filter = "info"
+
+# Secrets don't stand here. JANGBU_DATA_KEY (64 hexadecimal digits) is the key for personal data; without it the
+# directory's own data.key is used.
 "#;
+
+/// Connections and calls that may be allowed at most.
+const AT_ONCE_MAX: usize = 65_536;
+/// Longest time to drain, milliseconds.
+const DRAIN_MS_MAX: u64 = 600_000;
+/// Farthest place from UTC, minutes.
+const OFFSET_MINUTES_MAX: i32 = 14 * 60;
 
 /// A configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -41,8 +75,36 @@ pub struct Config {
     pub log: String,
     /// Engine of caches, leases and counters.
     pub kv: String,
-    /// Base addresses of services that run elsewhere, by name.
+    /// Where the bank's days begin.
+    pub time_zone: String,
+    /// Base addresses of services, by name.
     pub peers: BTreeMap<String, String>,
+    /// What is allowed at a time.
+    pub limits: Limits,
+    /// What is logged.
+    pub telemetry: Telemetry,
+}
+
+/// What is allowed at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Connections.
+    pub connections: usize,
+    /// Calls under way.
+    pub calls: usize,
+    /// How long calls under way may take when the service ends, milliseconds.
+    pub drain_ms: u64,
+}
+
+/// What is logged.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Telemetry {
+    /// How lines look.
+    pub format: LogFormat,
+    /// Which lines.
+    pub filter: String,
 }
 
 impl Default for Config {
@@ -54,8 +116,24 @@ impl Default for Config {
             store: embedded(),
             log: embedded(),
             kv: embedded(),
+            time_zone: "Asia/Seoul".to_owned(),
             peers: BTreeMap::new(),
+            limits: Limits::default(),
+            telemetry: Telemetry::default(),
         }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let ServeLimits { connections_max, drain_ms_max, .. } = ServeLimits::default();
+        Self { connections: connections_max, calls: CALLS_UNDER_WAY_MAX, drain_ms: drain_ms_max }
+    }
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { format: LogFormat::Human, filter: "info".to_owned() }
     }
 }
 
@@ -71,6 +149,48 @@ impl Config {
         })?;
         parse(&text).map_err(|why| Failure::Use(format!("{shown}: {why}")))
     }
+
+    /// The bank's distance from UTC.
+    #[must_use]
+    pub fn offset(&self) -> UtcOffset {
+        offset(&self.time_zone).unwrap_or(UtcOffset::SEOUL) // it was read before
+    }
+
+    /// What the server allows its clients.
+    #[must_use]
+    pub fn serve_limits(&self) -> ServeLimits {
+        let Limits { connections, drain_ms, .. } = self.limits;
+        ServeLimits { connections_max: connections, drain_ms_max: drain_ms, ..ServeLimits::default() }
+    }
+
+    /// The addresses of the services that `spec` asks. A bank may do without some of them, but not without all.
+    ///
+    /// # Errors
+    /// It asks somebody, and of nobody it is told where he is.
+    pub fn peers_of(&self, spec: &ServiceSpec) -> Result<Vec<(String, String)>, Failure> {
+        let (told, untold): (Vec<&str>, Vec<&str>) = spec.asks.iter().partition(|name| self.peers.contains_key(**name));
+        if let (Some(name), []) = (untold.first(), told.as_slice()) {
+            let why = format!("{} asks {name}: say where it is, under [peers]: {name} = \"http://…\"", spec.name);
+            return Err(Failure::Use(why));
+        }
+        for name in untold {
+            tracing::warn!(service = spec.name, asks = name, "it is not under [peers]: what needs it will fail");
+        }
+        Ok(told.into_iter().map(|name| (name.to_owned(), self.peers[name].clone())).collect())
+    }
+}
+
+/// A time zone without summer time.
+fn offset(zone: &str) -> Option<UtcOffset> {
+    if zone == "Asia/Seoul" {
+        return Some(UtcOffset::SEOUL);
+    }
+    let (sign, rest) =
+        zone.strip_prefix('+').map(|rest| (1, rest)).or(zone.strip_prefix('-').map(|rest| (-1, rest)))?;
+    let (hours, minutes) = rest.split_once(':')?;
+    let number = |text: &str| Some(text).filter(|t| t.len() == 2)?.parse::<i32>().ok().filter(|n| (0..60).contains(n));
+    let minutes = number(hours)? * 60 + number(minutes)?;
+    (minutes <= OFFSET_MINUTES_MAX).then(|| UtcOffset::from_minutes(sign * minutes))
 }
 
 /// The bank's directory: as told, as a configuration tells, or the usual one.
@@ -86,7 +206,11 @@ pub fn directory(data: Option<PathBuf>, config: Option<PathBuf>) -> Result<PathB
 }
 
 fn parse(text: &str) -> Result<Config, String> {
-    let config: Config = toml::from_str(text).map_err(|e| e.to_string())?;
+    let config: Config = toml::from_str(text).map_err(|e| {
+        let said = e.to_string();
+        let secret = ["key", "secret", "token", "password"].iter().any(|word| e.message().contains(word));
+        if secret { format!("{said}secrets come from the environment: JANGBU_DATA_KEY") } else { said }
+    })?;
     for (kind, engine, other) in
         [("store", &config.store, "mysql"), ("log", &config.log, "kafka"), ("kv", &config.kv, "redis")]
     {
@@ -101,6 +225,19 @@ fn parse(text: &str) -> Result<Config, String> {
     if let Some(stranger) = config.peers.keys().find(|name| ALL.iter().all(|entry| entry.spec.name != name.as_str())) {
         let known: Vec<&str> = ALL.iter().map(|entry| entry.spec.name).collect();
         return Err(format!("peers: {stranger:?} is no service; services are {}", known.join(", ")));
+    }
+    if offset(&config.time_zone).is_none() {
+        let zone = &config.time_zone;
+        return Err(format!("time_zone = {zone:?} is not known; use \"Asia/Seoul\" or a distance like \"+09:00\""));
+    }
+    let Limits { connections, calls, drain_ms } = config.limits;
+    for (name, value) in [("connections", connections), ("calls", calls)] {
+        if !(1..=AT_ONCE_MAX).contains(&value) {
+            return Err(format!("limits: {name} = {value} is not within 1 and {AT_ONCE_MAX}"));
+        }
+    }
+    if drain_ms > DRAIN_MS_MAX {
+        return Err(format!("limits: drain_ms = {drain_ms} is more than {DRAIN_MS_MAX}"));
     }
     Ok(config)
 }
@@ -125,9 +262,35 @@ mod tests {
             ("log = \"kafka\"", "not built into this program yet"),
             ("kv = \"files\"", "is no engine"),
             ("[peers]\nbank = \"http://x\"", "services are customer, deposit-krw"),
+            ("data_key = \"00\"", "secrets come from the environment"),
+            ("time_zone = \"Europe/Berlin\"", "use \"Asia/Seoul\""),
+            ("time_zone = \"+9:00\"", "a distance like"),
+            ("time_zone = \"+23:00\"", "a distance like"),
+            ("[limits]\ncalls = 0", "within 1 and"),
+            ("[limits]\nconnections = 1000000", "within 1 and"),
+            ("[limits]\ndrain_ms = 10000000", "is more than"),
+            ("[limits]\nrequests = 1", "unknown field `requests`"),
+            ("[telemetry]\nformat = \"xml\"", "unknown variant `xml`"),
         ] {
             let said = parse(text).unwrap_err();
             assert!(said.contains(why), "{text}: {said}");
         }
+    }
+
+    #[test]
+    fn zones_are_distances() {
+        for (zone, minutes) in [("Asia/Seoul", 540), ("+09:00", 540), ("-03:30", -210), ("+00:00", 0)] {
+            assert_eq!(offset(zone), Some(UtcOffset::from_minutes(minutes)), "{zone}");
+        }
+    }
+
+    #[test]
+    fn a_service_is_told_where_those_are_whom_it_asks() {
+        let channel = ALL.iter().find(|entry| entry.spec.name == "channel").unwrap().spec;
+        let Err(Failure::Use(why)) = Config::default().peers_of(channel) else { panic!("it asks somebody") };
+        assert!(why.contains("channel asks deposit-krw"), "{why}");
+        let all = "[peers]\nchannel = \"http://c\"\ndeposit-krw = \"http://k\"\ndeposit-fx = \"http://f\"";
+        let peers = parse(all).unwrap().peers_of(channel).unwrap();
+        assert_eq!(peers, [("deposit-krw", "http://k"), ("deposit-fx", "http://f")].map(|(n, b)| (n.into(), b.into())));
     }
 }

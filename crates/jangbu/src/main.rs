@@ -21,6 +21,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use jangbu_platform::telemetry::logging::{self, LogFormat};
 
+use crate::config::Telemetry;
+
 /// Postings and requests are many small pieces of memory, made on one thread and dropped on another.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -57,9 +59,9 @@ pub type Ended = Result<Verdict, Failure>;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Lines of the log: human or json.
-    #[arg(long, global = true, value_parser = ["human", "json"], default_value = "human")]
-    log_format: String,
+    /// Lines of the log: human or json; human unless told here or in a configuration.
+    #[arg(long, global = true, value_parser = ["human", "json"])]
+    log_format: Option<String>,
 }
 
 #[derive(Subcommand)]
@@ -82,14 +84,15 @@ enum Command {
 
 impl Command {
     /// What the log tells unless `JANGBU_LOG` says otherwise: a bank on a terminal is not drowned in its own calls.
-    fn log_filter(&self) -> &'static str {
-        match self {
+    fn telemetry(&self) -> Telemetry {
+        let filter = match self {
             Command::Up(_) => "info,access=warn,audit=warn",
-            Command::Serve(_) => "info",
+            Command::Serve(args) => return args.telemetry().unwrap_or_default(),
             Command::Bench(_) | Command::Migrate(_) | Command::Check(_) | Command::Token(_) | Command::Services => {
                 "warn"
             }
-        }
+        };
+        Telemetry { filter: filter.to_owned(), ..Telemetry::default() }
     }
 }
 
@@ -115,8 +118,13 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = std::env::var("JANGBU_LOG").unwrap_or_else(|_| cli.command.log_filter().to_owned());
-    let format = if cli.log_format == "json" { LogFormat::Json } else { LogFormat::Human };
+    let Telemetry { format, filter } = cli.command.telemetry();
+    let filter = std::env::var("JANGBU_LOG").unwrap_or(filter);
+    let format = match cli.log_format.as_deref() {
+        Some("json") => LogFormat::Json,
+        Some(_) => LogFormat::Human,
+        None => format,
+    };
     let log = logging::start(format, &filter).map_err(Failure::Use);
     let ended = log.and_then(|guard| {
         let ended = match cli.command {

@@ -1,12 +1,13 @@
 //! `jangbu migrate`: brings the schemas of a directory's databases to what this program needs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jangbu_platform::clock::RealClock;
 use jangbu_platform::db::Db;
 use jangbu_platform::dice::Dice;
-use jangbu_platform::migrate::{self, Schema};
+use jangbu_platform::log;
+use jangbu_platform::migrate::{self, Migration, Schema};
 
 use crate::services::ALL;
 use crate::{Ended, Failure, Verdict, bank};
@@ -20,51 +21,61 @@ pub struct Args {
     /// A service's configuration, which names the directory.
     #[arg(long)]
     config: Option<PathBuf>,
-    /// Only compares; 1 when something is behind.
+    /// Only compares; 1 when something is missing or foreign.
     #[arg(long)]
     check: bool,
 }
 
-/// Applies what is missing, service by service.
+/// Applies what is missing, database by database.
 ///
 /// # Errors
 /// A database belongs to newer or other code, is in use, or can't be written.
 pub fn run(args: Args) -> Ended {
     let dir = crate::config::directory(args.data, args.config)?;
-    crate::runtime()?.block_on(all(dir, args.check))
+    if args.check { crate::runtime()?.block_on(compare(&dir)) } else { crate::runtime()?.block_on(apply(&dir)) }
 }
 
-async fn all(dir: PathBuf, only_compare: bool) -> Ended {
-    if !only_compare {
-        std::fs::create_dir_all(&dir).map_err(|e| Failure::World(format!("could not make {}: {e}", dir.display())))?;
-    }
+/// Every database of a bank, with its schema: those of the services, and the log that they share.
+fn databases() -> impl Iterator<Item = (&'static str, &'static [Migration])> {
+    ALL.iter().map(|entry| (entry.spec.name, entry.spec.migrations)).chain([("log", log::MIGRATIONS)])
+}
+
+async fn compare(dir: &Path) -> Ended {
     let mut verdict = Verdict::Done;
-    for spec in ALL.iter().map(|entry| entry.spec) {
-        let path = dir.join(format!("{}.db", spec.name));
-        if only_compare {
-            let found = if path.is_file() {
-                let db = Db::open_to_read(&path, Arc::new(RealClock), Dice::from_os())?;
-                let mut tx = db.read("migrate.compare").await?;
-                migrate::compare(&mut tx, spec.migrations).await?
-            } else {
-                Schema::Behind((0..=u32::try_from(spec.migrations.len()).unwrap_or(u32::MAX)).collect())
-            };
-            match found {
-                Schema::Current => println!("{:<12} current", spec.name),
-                Schema::Behind(versions) => {
-                    println!("{:<12} behind: versions {versions:?} are missing", spec.name);
-                    verdict = Verdict::No;
-                }
-                Schema::Foreign(why) => return Err(Failure::World(why)),
-            }
+    for (name, migrations) in databases() {
+        let path = dir.join(format!("{name}.db"));
+        let found = if path.is_file() {
+            let db = Db::open_to_read(&path, Arc::new(RealClock), Dice::from_os())?;
+            let mut tx = db.read("migrate.compare").await?;
+            migrate::compare(&mut tx, migrations).await?
         } else {
-            let _alone = bank::lock(&dir, spec.name)?;
-            let db = Db::open_embedded(&path, Arc::new(RealClock), Dice::from_os())?;
-            match migrate::apply(&db, spec.migrations).await?.as_slice() {
-                [] => println!("{:<12} current", spec.name),
-                applied => println!("{:<12} applied versions {applied:?}", spec.name),
+            Schema::Behind((0..=u32::try_from(migrations.len()).unwrap_or(u32::MAX)).collect())
+        };
+        match found {
+            Schema::Current => println!("{name:<12} current"),
+            Schema::Behind(versions) => {
+                println!("{name:<12} behind: versions {versions:?} are missing");
+                verdict = Verdict::No;
+            }
+            Schema::Foreign(why) => {
+                println!("{name:<12} foreign: {why}");
+                verdict = Verdict::No;
             }
         }
     }
     Ok(verdict)
+}
+
+async fn apply(dir: &Path) -> Ended {
+    std::fs::create_dir_all(dir).map_err(|e| Failure::World(format!("could not make {}: {e}", dir.display())))?;
+    // All of them before anything is changed: a bank that is half stopped stays as it is.
+    let _alone = ALL.iter().map(|entry| bank::lock(dir, entry.spec.name)).collect::<Result<Vec<_>, _>>()?;
+    for (name, migrations) in databases() {
+        let db = Db::open_embedded(&dir.join(format!("{name}.db")), Arc::new(RealClock), Dice::from_os())?;
+        match migrate::apply(&db, migrations).await?.as_slice() {
+            [] => println!("{name:<12} current"),
+            applied => println!("{name:<12} applied versions {applied:?}"),
+        }
+    }
+    Ok(Verdict::Done)
 }

@@ -7,12 +7,13 @@ use jangbu_platform::clock::RealClock;
 use jangbu_platform::db::Db;
 use jangbu_platform::dice::Dice;
 use jangbu_platform::http::with_fallbacks;
-use jangbu_platform::migrate::{self, Schema};
-use jangbu_platform::serve::{ServeLimits, Server};
+use jangbu_platform::log;
+use jangbu_platform::migrate::{self, Migration, Schema};
+use jangbu_platform::serve::Server;
 use jangbu_platform::service::Stop;
 
 use crate::bank::{Bank, Opening};
-use crate::config::{Config, DEFAULT};
+use crate::config::{Config, DEFAULT, Telemetry};
 use crate::services::{ALL, Entry};
 use crate::{Ended, Failure, Verdict, up};
 
@@ -31,6 +32,14 @@ pub struct Args {
     /// Prints a configuration with all that may be set, and ends.
     #[arg(long)]
     print_config: bool,
+}
+
+impl Args {
+    /// What its configuration says of the log, if it can be read: the log begins before the command does.
+    #[must_use]
+    pub fn telemetry(&self) -> Option<Telemetry> {
+        self.config.as_ref().and_then(|path| Config::read(path).ok()).map(|config| config.telemetry)
+    }
 }
 
 /// Opens a service and serves it until it is told to end.
@@ -59,38 +68,42 @@ fn find(service: &str, instance: Option<&str>) -> Result<&'static Entry, Failure
 }
 
 /// A service alone never changes a schema by starting: its other processes may still run on the old one.
-async fn refuse_other_schema(entry: &Entry, config: &Config) -> Result<(), Failure> {
-    let path = config.data.join(format!("{}.db", entry.spec.name));
+async fn refuse_other_schema(config: &Config, name: &str, migrations: &[Migration]) -> Result<(), Failure> {
+    let path = config.data.join(format!("{name}.db"));
     let behind = || {
         let data = config.data.display();
-        Failure::World(format!("the schema of {} is behind: run `jangbu migrate --data {data}`", entry.spec.name))
+        Failure::World(format!("the schema of {name} is behind: run `jangbu migrate --data {data}`"))
     };
     if !path.is_file() {
         return Err(behind());
     }
     let db = Db::open_to_read(&path, Arc::new(RealClock), Dice::from_os())?;
     let mut tx = db.read("serve.schema").await?;
-    match migrate::compare(&mut tx, entry.spec.migrations).await? {
+    match migrate::compare(&mut tx, migrations).await? {
         Schema::Current => Ok(()),
         Schema::Behind(_) => Err(behind()),
-        Schema::Foreign(why) => Err(Failure::World(why)),
+        Schema::Foreign(why) => Err(Failure::World(format!("{name}: {why}"))),
     }
 }
 
 async fn serve(entry: &'static Entry, config: Config) -> Ended {
-    let bound = Server::bind(config.listen, ServeLimits::default()).await;
+    let peers = config.peers_of(entry.spec)?;
+    let bound = Server::bind(config.listen, config.serve_limits()).await;
     let server = bound.map_err(|e| {
         let listen = config.listen;
         Failure::World(format!("{listen} can't be used ({e}); name another address by `listen` in the --config file"))
     })?;
     let address = server.local_addr().map_err(|e| Failure::World(e.to_string()))?;
-    refuse_other_schema(entry, &config).await?;
+    refuse_other_schema(&config, entry.spec.name, entry.spec.migrations).await?;
+    refuse_other_schema(&config, "log", log::MIGRATIONS).await?;
     let opening = Opening {
+        offset: config.offset(),
+        calls_max: config.limits.calls,
         dir: config.data,
         clock: Arc::new(RealClock),
         dice: Dice::from_os(),
         services: vec![entry],
-        peers: config.peers.into_iter().collect(),
+        peers,
     };
     let bank = Bank::open(opening).await?;
     crate::say(&format!("{:<12} http://{address}/{}/v1", entry.spec.name, entry.spec.name));

@@ -18,7 +18,9 @@ use crate::migrate::{self, Migration};
 /// Partitions of a topic. Order is kept within a key, and a key lives in one partition.
 pub const PARTITIONS: u32 = 4;
 
-const MIGRATIONS: &[Migration] = &[Migration { version: 1, name: "log", sql: include_str!("../migrations/log.sql") }];
+/// The log's own schema.
+pub const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "log", sql: include_str!("../migrations/log.sql") }];
 
 /// An event with its place in the log.
 #[derive(Clone, Debug)]

@@ -129,3 +129,40 @@ async fn four_processes_are_one_bank() {
     let data = bank.dir.display().to_string();
     assert!(jangbu(&["check", "--data", &data]).status().unwrap().success());
 }
+
+/// Runs a service that can't open; its exit code and what it said.
+fn refused(home: &Path, service: &str, more: &str) -> (Option<i32>, String) {
+    let text = format!("data = \"{}\"\n{more}", home.join("bank").display());
+    let config = home.join("refused.toml");
+    std::fs::write(&config, text).unwrap();
+    let ended = jangbu(&["serve", service, "--config", &config.display().to_string()]).output().unwrap();
+    (ended.status.code(), String::from_utf8_lossy(&ended.stderr).into_owned())
+}
+
+#[test]
+fn a_service_alone_says_what_it_lacks() {
+    let home = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = format!("listen = \"{}\"", taken.local_addr().unwrap());
+    let free = "listen = \"127.0.0.1:0\"";
+    let check = |service: &str, more: &str, code: i32, words: &[&str]| {
+        let (ended, said) = refused(home.path(), service, more);
+        assert_eq!(ended, Some(code), "{service} {more}: {said}");
+        assert!(words.iter().all(|word| said.contains(word)), "{service} {more}: {said}");
+    };
+    check("channel", free, 2, &["channel asks deposit-krw", "[peers]"]);
+    check("deposit", free, 2, &["there is no service \"deposit\"", "deposit-krw"]);
+    check("customer", "store = \"mysql\"", 2, &["not built into this program yet", "refused.toml"]);
+    check("customer", &taken, 3, &["can't be used", "`listen`"]);
+    check("customer", free, 3, &["behind", "jangbu migrate --data"]);
+    assert!(!home.path().join("bank").exists(), "nothing was made");
+
+    let data = home.path().join("bank").display().to_string();
+    assert!(jangbu(&["migrate", "--data", &data]).status().unwrap().success());
+    std::fs::remove_file(home.path().join("bank/log.db")).unwrap();
+    check("customer", free, 3, &["log is behind"]);
+    let printed = jangbu(&["serve", "--print-config"]).output().unwrap();
+    assert!(printed.status.success());
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    assert!(["[peers]", "[limits]", "[telemetry]", "time_zone"].iter().all(|part| printed.contains(part)), "{printed}");
+}
