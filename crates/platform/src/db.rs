@@ -6,6 +6,7 @@
 //! | `recall` / `remember` | one each |
 //! | `commit` | one insert per emitted event, then the share of a flush |
 
+pub mod engine;
 pub mod lines;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use jangbu_kernel::id::EventId;
 use jangbu_kernel::time::Timestamp;
 
 use crate::clock::Clock;
+use crate::db::engine::{Engine, Unit};
 use crate::db::lines::See;
 use crate::dice::Dice;
 
@@ -98,9 +100,14 @@ pub enum Cell {
 
 /// A row of an answer. Reading a column as what it is not is a bug of the store function, and panics.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row(pub(crate) Vec<Cell>);
+pub struct Row(Vec<Cell>);
 
 impl Row {
+    /// A row of these columns.
+    #[must_use]
+    pub fn new(cells: Vec<Cell>) -> Row {
+        Row(cells)
+    }
     /// Column `i`, which is an integer.
     #[must_use]
     pub fn int(&self, i: usize) -> i64 {
@@ -235,33 +242,6 @@ pub struct Event {
     pub payload: String,
 }
 
-/// One engine of the kind "database". Object safe, a dozen functions with [`Unit`].
-pub(crate) trait Engine: Send + Sync {
-    fn begin<'a>(&'a self) -> BoxFuture<'a, Result<Box<dyn Unit>, Fault>>;
-    fn read(&self) -> Result<Box<dyn Unit>, Fault>;
-    fn sole_owner(&self) -> bool;
-    fn size_bytes(&self) -> u64;
-}
-
-/// One open unit of work of an engine. Dropping it rolls back.
-pub(crate) trait Unit: Send {
-    fn execute<'a>(&'a mut self, sql: &'a str, params: &'a [Value<'a>]) -> BoxFuture<'a, Result<u64, Fault>>;
-    fn insert_rows<'a>(
-        &'a mut self,
-        sql: &'a str,
-        arity: usize,
-        values: &'a [Value<'a>],
-    ) -> BoxFuture<'a, Result<Inserted, Fault>>;
-    fn query<'a>(&'a mut self, sql: &'a str, params: &'a [Value<'a>]) -> BoxFuture<'a, Result<Vec<Row>, Fault>>;
-    fn each<'a>(
-        &'a mut self,
-        sql: &'a str,
-        params: &'a [Value<'a>],
-        see: &'a mut See<'_>,
-    ) -> BoxFuture<'a, Result<u64, Fault>>;
-    fn commit(self: Box<Self>) -> BoxFuture<'static, Result<(), Fault>>;
-}
-
 /// A service's own database.
 #[derive(Clone)]
 pub struct Db {
@@ -283,8 +263,7 @@ impl Db {
     /// # Errors
     /// The file can't be opened, is damaged, or another process has it.
     pub fn open_embedded(path: &std::path::Path, clock: Arc<dyn Clock>, dice: Dice) -> Result<Db, Fault> {
-        let engine = Arc::new(crate::sqlite::Embedded::open(path)?);
-        Ok(Db { engine, clock, dice, emitted: Arc::default() })
+        Ok(Db::on(Arc::new(crate::sqlite::Embedded::open(path)?), clock, dice))
     }
 
     /// Opens an embedded file to be read alone, whether a bank runs on it or not. Nothing is written beside it.
@@ -292,8 +271,13 @@ impl Db {
     /// # Errors
     /// There is no such file, or it can't be read.
     pub fn open_to_read(path: &std::path::Path, clock: Arc<dyn Clock>, dice: Dice) -> Result<Db, Fault> {
-        let engine = Arc::new(crate::sqlite::reading::Reading::open(path)?);
-        Ok(Db { engine, clock, dice, emitted: Arc::default() })
+        Ok(Db::on(Arc::new(crate::sqlite::reading::Reading::open(path)?), clock, dice))
+    }
+
+    /// The database of an engine that is open.
+    #[must_use]
+    pub fn on(engine: Arc<dyn Engine>, clock: Arc<dyn Clock>, dice: Dice) -> Db {
+        Db { engine, clock, dice, emitted: Arc::default() }
     }
 
     /// Opens a read-write unit of work; `flow` names it in logs and errors.
@@ -309,9 +293,9 @@ impl Db {
     ///
     /// # Errors
     /// The engine failed.
-    #[expect(clippy::unused_async, reason = "engines with a connection pool wait here")]
     pub async fn read(&self, flow: &'static str) -> Result<Tx, Fault> {
-        Ok(self.tx(self.engine.read()?, flow))
+        let unit = self.engine.read().await?;
+        Ok(self.tx(unit, flow))
     }
 
     /// The present instant, by the clock that dates units of work.
@@ -326,9 +310,9 @@ impl Db {
         self.engine.sole_owner()
     }
 
-    /// Bytes on disk, journal included.
+    /// Bytes on disk, journal included; none where a server keeps them.
     #[must_use]
-    pub fn size_bytes(&self) -> u64 {
+    pub fn size_bytes(&self) -> Option<u64> {
         self.engine.size_bytes()
     }
 

@@ -16,8 +16,9 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, ToSql};
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
+use crate::db::engine::{Engine, Unit};
 use crate::db::lines::{COLUMNS_MAX, Line, See};
-use crate::db::{Cell, Engine, Fault, Inserted, Row, Unit, Value};
+use crate::db::{Cell, Fault, Inserted, Row, Value};
 use crate::sqlite::reading::Readers;
 
 /// Flows that share one flush at most.
@@ -211,7 +212,7 @@ impl Drop for Waiting<'_> {
 }
 
 impl Engine for Embedded {
-    fn begin<'a>(&'a self) -> BoxFuture<'a, Result<Box<dyn Unit>, Fault>> {
+    fn begin(&self) -> BoxFuture<'_, Result<Box<dyn Unit>, Fault>> {
         Box::pin(async move {
             let shared = &self.0;
             if shared.waiting.fetch_add(1, Ordering::SeqCst) >= FLOWS_WAITING_MAX {
@@ -229,16 +230,16 @@ impl Engine for Embedded {
         })
     }
 
-    fn read(&self) -> Result<Box<dyn Unit>, Fault> {
-        Readers::look(&self.0.readers)
+    fn read(&self) -> BoxFuture<'_, Result<Box<dyn Unit>, Fault>> {
+        Box::pin(std::future::ready(Readers::look(&self.0.readers)))
     }
 
     fn sole_owner(&self) -> bool {
         true
     }
 
-    fn size_bytes(&self) -> u64 {
-        self.0.readers.size_bytes()
+    fn size_bytes(&self) -> Option<u64> {
+        Some(self.0.readers.size_bytes())
     }
 }
 
@@ -315,7 +316,7 @@ fn run_query(conn: &Connection, sql: &str, params: &[Value<'_>]) -> Result<Vec<R
                 ValueRef::Real(_) => return Err(Fault::Damaged(format!("{sql}: a floating-point number"))),
             })
         };
-        out.push(Row((0..columns).map(cell).collect::<Result<_, Fault>>()?));
+        out.push(Row::new((0..columns).map(cell).collect::<Result<_, Fault>>()?));
     }
     Ok(out)
 }
@@ -340,7 +341,7 @@ fn run_each(conn: &Connection, sql: &str, params: &[Value<'_>], see: &mut See<'_
                 ValueRef::Real(_) => return Err(Fault::Damaged(format!("{sql}: a floating-point number"))),
             };
         }
-        see(&Line(&values[..columns]))?;
+        see(&Line::new(&values[..columns]))?;
         seen += 1;
     }
     Ok(seen)

@@ -3,16 +3,21 @@
 use super::{Fault, Tx, Value};
 
 /// Columns of one such row at most.
-pub(crate) const COLUMNS_MAX: usize = 32;
+pub const COLUMNS_MAX: usize = 32;
 
 /// A row while it is shown. What it does not hold is damage, since whoever reads everything meets damaged rows too.
 #[derive(Clone, Copy, Debug)]
-pub struct Line<'r>(pub(crate) &'r [Value<'r>]);
+pub struct Line<'r>(&'r [Value<'r>]);
 
 /// Takes rows one after the other.
 pub type See<'s> = dyn FnMut(&Line<'_>) -> Result<(), Fault> + Send + 's;
 
 impl<'r> Line<'r> {
+    /// A line of these columns.
+    #[must_use]
+    pub fn new(values: &'r [Value<'r>]) -> Self {
+        Self(values)
+    }
     /// Column `i`, an integer or NULL.
     ///
     /// # Errors

@@ -7,8 +7,9 @@ use futures_util::future::BoxFuture;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{STATEMENTS_CACHED_MAX, fault, run, run_each, run_insert, run_query};
+use crate::db::engine::{Engine, Unit};
 use crate::db::lines::See;
-use crate::db::{Engine, Fault, Inserted, Row, Unit, Value};
+use crate::db::{Fault, Inserted, Row, Value};
 
 /// Read connections kept open for the next reader.
 const READERS_IDLE_MAX: usize = 8;
@@ -98,18 +99,18 @@ impl Reading {
 }
 
 impl Engine for Reading {
-    fn begin<'a>(&'a self) -> BoxFuture<'a, Result<Box<dyn Unit>, Fault>> {
+    fn begin(&self) -> BoxFuture<'_, Result<Box<dyn Unit>, Fault>> {
         let why = format!("{} was opened to be read alone", self.0.path.display());
         Box::pin(std::future::ready(Err(Fault::Unavailable(why))))
     }
-    fn read(&self) -> Result<Box<dyn Unit>, Fault> {
-        Readers::look(&self.0)
+    fn read(&self) -> BoxFuture<'_, Result<Box<dyn Unit>, Fault>> {
+        Box::pin(std::future::ready(Readers::look(&self.0)))
     }
     fn sole_owner(&self) -> bool {
         false
     }
-    fn size_bytes(&self) -> u64 {
-        self.0.size_bytes()
+    fn size_bytes(&self) -> Option<u64> {
+        Some(self.0.size_bytes())
     }
 }
 
