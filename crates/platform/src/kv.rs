@@ -100,27 +100,55 @@ impl Lease {
 }
 
 /// One operation as an engine carries it out.
-enum Op<'a> {
+#[derive(Clone, Debug)]
+pub enum Op<'a> {
+    /// The value of a key: [`Back::Value`].
     Get(&'a str),
+    /// Keeps a value until an instant.
+    #[expect(missing_docs, reason = "the names say it")]
     Put { key: &'a str, value: Vec<u8>, until: Timestamp },
+    /// Takes a key out.
     Forget(&'a str),
+    /// The number of a new lease, none while somebody has it: [`Back::Number`].
+    #[expect(missing_docs, reason = "the names say it")]
     TakeLease { name: &'a str, until: Timestamp },
+    /// 1 when the lease of that number goes on until an instant, 0 when it was lost.
+    #[expect(missing_docs, reason = "the names say it")]
     RenewLease { name: &'a str, fence: i64, until: Timestamp },
+    /// 1 when the lease of that number ends, 0 when it was lost.
+    #[expect(missing_docs, reason = "the names say it")]
     ReleaseLease { name: &'a str, fence: i64 },
+    /// 1 when the member is new, 0 when it was moved.
+    #[expect(missing_docs, reason = "the names say it")]
     SetAdd { set: &'a str, member: &'a str, score: i64 },
+    /// 1 when the member was there.
+    #[expect(missing_docs, reason = "the names say it")]
     SetRemove { set: &'a str, member: &'a str },
+    /// How many members stand before this one, none when it is not there.
+    #[expect(missing_docs, reason = "the names say it")]
     SetRank { set: &'a str, member: &'a str },
+    /// How many members a set has.
     SetLen(&'a str),
+    /// The first members with their scores: [`Back::Members`].
+    #[expect(missing_docs, reason = "the names say it")]
     SetFirst { set: &'a str, count: usize },
+    /// Adds to a counter, which lives until an instant when it is new; what it is then.
+    #[expect(missing_docs, reason = "the names say it")]
     Count { name: &'a str, by: i64, until: Timestamp },
+    /// What a counter is.
     Counted(&'a str),
+    /// Loses everything.
     Wipe,
 }
 
 /// What an operation gives back.
-enum Back {
+#[derive(Clone, Debug)]
+pub enum Back {
+    /// Of the cache.
     Value(Option<Vec<u8>>),
+    /// A number, or yes (1) and no (0).
     Number(Option<i64>),
+    /// Of a set, with their scores.
     Members(Vec<(String, i64)>),
 }
 
@@ -142,8 +170,9 @@ impl Back {
     }
 }
 
-/// Carries operations out, each as one step that nobody sees half done.
-trait Engine: Send + Sync {
+/// One engine of the kind "key-value store": carries operations out, each as one step that nobody sees half done.
+pub trait Engine: Send + Sync {
+    /// Carries one out.
     fn run<'a>(&'a self, op: Op<'a>) -> BoxFuture<'a, Result<Back, Fault>>;
 }
 
@@ -167,7 +196,13 @@ impl Kv {
     /// A store in the memory of this process.
     #[must_use]
     pub fn in_process(clock: Arc<dyn Clock>, limits: KvLimits) -> Kv {
-        Kv { engine: Arc::new(memory::Memory::new(clock, limits)), cut_off: Arc::default() }
+        Kv::new(Arc::new(memory::Memory::new(clock, limits)))
+    }
+
+    /// A store on an engine.
+    #[must_use]
+    pub fn new(engine: Arc<dyn Engine>) -> Kv {
+        Kv { engine, cut_off: Arc::default() }
     }
 
     /// Cuts the store off or lets it be reached again: for simulations and tests.

@@ -1,24 +1,24 @@
-//! The embedded event log: topics of partitions in a database file of its own; groups with offsets; at least once.
+//! The event log: topics of partitions, groups with offsets, at least once. Its engine is embedded, or a broker.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+mod embedded;
+
 use std::path::Path;
 use std::sync::Arc;
 
-use jangbu_kernel::id::EventId;
+use futures_util::future::BoxFuture;
 use jangbu_kernel::time::Timestamp;
 use tokio::sync::Notify;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::clock::Clock;
-use crate::db::{Db, Event, Fault, Tx, Value};
+use crate::db::{Event, Fault};
 use crate::dice::Dice;
-use crate::migrate::{self, Migration};
+use crate::migrate::Migration;
 
 /// Partitions of a topic. Order is kept within a key, and a key lives in one partition.
 pub const PARTITIONS: u32 = 4;
 
-/// The log's own schema.
+/// The embedded log's own schema.
 pub const MIGRATIONS: &[Migration] =
     &[Migration { version: 1, name: "log", sql: include_str!("../migrations/log.sql") }];
 
@@ -33,10 +33,33 @@ pub struct Record {
     pub appended_at: Timestamp,
 }
 
+/// One engine of the kind "log".
+///
+/// A partition keeps the order of what was appended to it, and gives every record that was acknowledged to every
+/// group at least once. It may give records again: after a failed append, a lost acknowledgement, a group that moved.
+pub trait Engine: Send + Sync {
+    /// Appends events in order; durable when it returns. After a fault nobody knows whether they stand.
+    fn append<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Result<(), Fault>>;
+    /// Up to `limit` records of a partition from `offset` on.
+    fn read<'a>(
+        &'a self,
+        topic: &'a str,
+        part: u32,
+        offset: i64,
+        limit: u32,
+    ) -> BoxFuture<'a, Result<Vec<Record>, Fault>>;
+    /// The offset from which a group reads on.
+    fn committed<'a>(&'a self, group: &'a str, topic: &'a str, part: u32) -> BoxFuture<'a, Result<i64, Fault>>;
+    /// Notes that a group has taken everything before `next`.
+    fn commit<'a>(&'a self, group: &'a str, topic: &'a str, part: u32, next: i64) -> BoxFuture<'a, Result<(), Fault>>;
+    /// The offset that the next event of a partition will get.
+    fn end<'a>(&'a self, topic: &'a str, part: u32) -> BoxFuture<'a, Result<i64, Fault>>;
+}
+
 /// The log shared by all services of a process.
 #[derive(Clone)]
 pub struct Log {
-    db: Db,
+    engine: Arc<dyn Engine>,
     appended: Arc<Notify>,
 }
 
@@ -46,12 +69,6 @@ impl std::fmt::Debug for Log {
     }
 }
 
-async fn end_of(tx: &mut Tx, (topic, part): (&str, u32)) -> Result<i64, Fault> {
-    let sql = "SELECT MAX(off) FROM record WHERE topic = ? AND part = ?";
-    let last = tx.query_one(sql, &[topic.into(), part.into()]).await?;
-    Ok(last.and_then(|row| row.opt_int(0)).map_or(0, |last| last + 1))
-}
-
 /// The partition in which `key` lives.
 #[must_use]
 pub fn partition_of(key: &str) -> u32 {
@@ -59,14 +76,18 @@ pub fn partition_of(key: &str) -> u32 {
 }
 
 impl Log {
-    /// Opens the log on `path`, made when missing.
+    /// A log on an engine.
+    #[must_use]
+    pub fn new(engine: Arc<dyn Engine>) -> Log {
+        Log { engine, appended: Arc::default() }
+    }
+
+    /// Opens the embedded log on `path`, made when missing.
     ///
     /// # Errors
     /// The file can't be opened or belongs to newer code.
     pub async fn open_embedded(path: &Path, clock: Arc<dyn Clock>, dice: Dice) -> Result<Log, Fault> {
-        let db = Db::open_embedded(path, clock, dice)?;
-        migrate::apply(&db, MIGRATIONS).await?;
-        Ok(Log { db, appended: Arc::default() })
+        Ok(Log::new(Arc::new(embedded::Embedded::open(path, clock, dice).await?)))
     }
 
     /// Appends events in order; durable when it returns.
@@ -74,41 +95,9 @@ impl Log {
     /// # Errors
     /// The engine failed; whether the events stand is then unknown, and sending them again is right.
     pub async fn append(&self, events: &[Event]) -> Result<(), Fault> {
-        let mut tx = self.db.begin("log.append").await?;
-        // Asked under the writer's turn: other processes append to the same file.
-        let mut ends: HashMap<(&str, u32), i64> = HashMap::new();
-        for event in events {
-            let place = (event.topic.as_str(), partition_of(&event.key));
-            if let Entry::Vacant(unknown) = ends.entry(place) {
-                unknown.insert(end_of(&mut tx, place).await?);
-            }
-        }
-        let at = tx.now().micros();
-        let ids: Vec<[u8; 16]> = events.iter().map(|e| e.id.to_bytes()).collect();
-        let mut values = Vec::with_capacity(events.len() * 8);
-        for (event, id) in events.iter().zip(&ids) {
-            let part = partition_of(&event.key);
-            let end = ends.entry((event.topic.as_str(), part)).or_default();
-            values.extend([
-                Value::Text(&event.topic),
-                part.into(),
-                (*end).into(),
-                Value::Bytes(id),
-                (&event.key).into(),
-                (&event.event_type).into(),
-                (&event.payload).into(),
-                at.into(),
-            ]);
-            *end += 1;
-        }
-        let sql = "INSERT INTO record (topic, part, off, event_id, event_key, event_type, payload, appended_at) \
-                   VALUES (?*)";
-        if tx.insert_rows(sql, 8, &values).await? == crate::db::Inserted::Duplicate {
-            return Err(Fault::Damaged("an offset of the log was taken twice".into()));
-        }
-        tx.commit().await?;
-        self.appended.notify_waiters();
-        Ok(())
+        let done = self.engine.append(events).await;
+        self.appended.notify_waiters(); // also after a fault: the events may stand
+        done
     }
 
     /// Up to `limit` records of a partition from `offset` on.
@@ -116,22 +105,7 @@ impl Log {
     /// # Errors
     /// The engine failed.
     pub async fn read(&self, topic: &str, part: u32, offset: i64, limit: u32) -> Result<Vec<Record>, Fault> {
-        let mut tx = self.db.read("log.read").await?;
-        let sql = "SELECT off, event_id, event_key, event_type, payload, appended_at FROM record \
-                   WHERE topic = ? AND part = ? AND off >= ? ORDER BY off LIMIT ?";
-        let rows = tx.query(sql, &[topic.into(), part.into(), offset.into(), limit.into()]).await?;
-        let record = |r: &crate::db::Row| Record {
-            offset: r.int(0),
-            event: Event {
-                id: EventId::from_bytes(r.id(1)),
-                topic: topic.to_owned(),
-                key: r.text(2).to_owned(),
-                event_type: r.text(3).to_owned(),
-                payload: r.text(4).to_owned(),
-            },
-            appended_at: Timestamp::from_micros(r.int(5)),
-        };
-        Ok(rows.iter().map(record).collect())
+        self.engine.read(topic, part, offset, limit).await
     }
 
     /// The last `limit` records of a partition, in order.
@@ -148,10 +122,7 @@ impl Log {
     /// # Errors
     /// The engine failed.
     pub async fn committed(&self, group: &str, topic: &str, part: u32) -> Result<i64, Fault> {
-        let mut tx = self.db.read("log.committed").await?;
-        let sql = "SELECT next_off FROM group_offset WHERE grp = ? AND topic = ? AND part = ?";
-        let row = tx.query_one(sql, &[group.into(), topic.into(), part.into()]).await?;
-        Ok(row.map_or(0, |r| r.int(0)))
+        self.engine.committed(group, topic, part).await
     }
 
     /// Notes that a group has taken everything before `next`.
@@ -159,13 +130,7 @@ impl Log {
     /// # Errors
     /// The engine failed; the records will come again.
     pub async fn commit(&self, group: &str, topic: &str, part: u32, next: i64) -> Result<(), Fault> {
-        let mut tx = self.db.begin("log.commit").await?;
-        let sql = "UPDATE group_offset SET next_off = ? WHERE grp = ? AND topic = ? AND part = ?";
-        if tx.execute(sql, &[next.into(), group.into(), topic.into(), part.into()]).await? == 0 {
-            let sql = "INSERT INTO group_offset (grp, topic, part, next_off) VALUES (?*)";
-            let _ = tx.insert(sql, &[group.into(), topic.into(), part.into(), next.into()]).await?;
-        }
-        tx.commit().await
+        self.engine.commit(group, topic, part, next).await
     }
 
     /// How many records of a topic a group has not yet taken.
@@ -185,8 +150,7 @@ impl Log {
     /// # Errors
     /// The engine failed.
     pub async fn end(&self, topic: &str, part: u32) -> Result<i64, Fault> {
-        let mut tx = self.db.read("log.end").await?;
-        end_of(&mut tx, (topic, part)).await
+        self.engine.end(topic, part).await
     }
 
     /// Woken after each append.
