@@ -1,0 +1,4 @@
+//! Engines on servers that processes share, behind the platform's own interfaces: MySQL and its kin for databases. Seen
+//! only by the binary; services know the platform alone.
+
+pub mod mysql;
