@@ -258,13 +258,26 @@ impl Consumer {
                 why.map_or_else(|| "it went through".to_owned(), |why| format!("it was rejected again: {why}"));
             let deed = Deed { who, what: "dead_letter.redrive", subject: &id, reason, result: &result };
             audit::note(&mut tx, &deed).await?;
-            tx.commit().await?;
             if let Some(rejected) = rejected {
+                tx.commit().await?;
                 return Ok(Redriven { done, rejected: Some((letter.id, rejected)) });
             }
-            self.handler.applied(event).await;
+            self.finish(tx, letter.event).await?;
             done += 1;
         }
+    }
+
+    /// Commits and tells the handler, in a task of its own: a caller who leaves meanwhile must not leave an event that
+    /// is durable and that the service's memory was never told of.
+    async fn finish(&self, tx: Tx, event: Event) -> Result<(), Fault> {
+        let handler = Arc::clone(&self.handler);
+        let finishing = tokio::spawn(async move {
+            tx.commit().await?;
+            handler.applied(&[event]).await;
+            Ok(())
+        });
+        let unknown = |e: tokio::task::JoinError| Fault::Storage { doing: "redriving".into(), why: e.to_string() };
+        finishing.await.map_err(unknown)?
     }
 
     /// Forgets events that were taken long ago, a stretch at a time; how many. Only for a consumer that has taken all

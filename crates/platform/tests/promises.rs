@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jangbu_kernel::id::EventId;
 use jangbu_kernel::time::Timestamp;
@@ -170,6 +171,7 @@ async fn events_arrive_once_in_effect_and_a_bad_one_is_parked_with_those_behind_
 struct Notes {
     healed: AtomicUsize,
     calls: AtomicUsize,
+    applied: AtomicUsize,
 }
 
 impl Handler for Notes {
@@ -186,6 +188,10 @@ impl Handler for Notes {
             }
             Ok(())
         })
+    }
+    fn applied<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, ()> {
+        self.applied.fetch_add(events.len(), Ordering::SeqCst);
+        Box::pin(std::future::ready(()))
     }
 }
 
@@ -258,6 +264,29 @@ async fn a_redrive_keeps_the_order_of_a_key_while_its_events_go_on_coming() {
     assert_eq!(noted(&db).await, (0..200).collect::<Vec<i64>>());
     assert!(done >= 20, "{done} driven while events came, {rest} after");
     assert_eq!(parked().await, 0);
+}
+
+/// Memory follows what is durable, whoever still listens.
+#[tokio::test]
+async fn a_caller_who_leaves_while_a_redrive_commits_leaves_nothing_half_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, log) = world(dir.path()).await;
+    let (group, handler) = notes(&db);
+    log.append(&[deed(0, "k", "bad0")]).await.unwrap();
+    while group.round(&log).await.unwrap() > 0 {}
+    handler.healed.store(1, Ordering::SeqCst);
+    let mut driving = Box::pin(group.redrive("k", "operator:kim", ""));
+    // One look: the embedded engine is done with the statements, and the flush is under way.
+    let _ = driving.as_mut().now_or_never();
+    drop(driving);
+    let seen = async {
+        while handler.applied.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    };
+    let told = tokio::time::timeout(std::time::Duration::from_secs(5), seen).await;
+    assert_eq!(noted(&db).await, [0], "the event took effect");
+    assert!(told.is_ok(), "and the service's memory was not told");
 }
 
 #[tokio::test]
