@@ -224,7 +224,10 @@ impl Engine for Embedded {
             waiting.1 = true;
             drop(waiting);
             let begin = if writer.open { "SAVEPOINT flow" } else { "BEGIN IMMEDIATE; SAVEPOINT flow" };
-            writer.conn.execute_batch(begin).map_err(|e| fault("beginning", &e))?;
+            if let Err(e) = writer.conn.execute_batch(begin) {
+                end_in_vain(shared, writer);
+                return Err(fault("beginning", &e));
+            }
             writer.open = true;
             Ok(Box::new(Work { shared: Arc::clone(shared), writer: Some(writer) }) as Box<dyn Unit>)
         })
@@ -417,22 +420,40 @@ fn pass_on(shared: &Shared, writer: OwnedMutexGuard<Writer>) {
 
 impl Drop for Work {
     fn drop(&mut self) {
-        let Some(mut writer) = self.writer.take() else { return };
+        let Some(writer) = self.writer.take() else { return };
         if writer.conn.execute_batch("ROLLBACK TO flow; RELEASE flow").is_err() {
-            // The engine threw the whole group away (disk full, damage): all who took part are told so.
-            let _ = writer.conn.execute_batch("ROLLBACK");
-            writer.open = false;
-            let lost = Fault::Storage { doing: "rolling back".into(), why: "the group was lost".into() };
-            for waiter in writer.waiters.drain(..) {
-                let _ = waiter.send(Err(lost.clone()));
-            }
-            return;
-        }
-        if writer.waiters.is_empty() {
-            writer.open = false;
-            let _ = writer.conn.execute_batch("ROLLBACK"); // an empty group needs no flush
+            lose(writer);
         } else {
-            pass_on(&self.shared, writer);
+            end_in_vain(&self.shared, writer);
         }
     }
 }
+
+/// Ends the turn of a flow that leaves nothing: the group that it met open is seen to, and one of its own is closed.
+fn end_in_vain(shared: &Shared, mut writer: OwnedMutexGuard<Writer>) {
+    if !writer.waiters.is_empty() && !writer.conn.is_autocommit() {
+        pass_on(shared, writer);
+    } else if !writer.waiters.is_empty() {
+        lose(writer);
+    } else {
+        writer.open = false;
+        if !writer.conn.is_autocommit() {
+            let _ = writer.conn.execute_batch("ROLLBACK"); // an empty group needs no flush
+        }
+    }
+}
+
+/// The engine threw the whole group away (disk full, damage): all who took part are told so.
+fn lose(mut writer: OwnedMutexGuard<Writer>) {
+    if !writer.conn.is_autocommit() {
+        let _ = writer.conn.execute_batch("ROLLBACK");
+    }
+    writer.open = false;
+    let lost = Fault::Storage { doing: "rolling back".into(), why: "the group was lost".into() };
+    for waiter in writer.waiters.drain(..) {
+        let _ = waiter.send(Err(lost.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests;
