@@ -4,8 +4,10 @@
 
 mod codes;
 mod crates;
+mod packages;
 mod rules;
 mod scan;
+mod servers;
 mod stages;
 mod tidy;
 
@@ -16,6 +18,9 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
   test         format, tidy, lints, licences and all tests; what CI runs (also: ci)
   tidy         the house rules alone, in a second
+  servers start|stop|status [--dir DIR]
+               MariaDB, Kafka and Redis of this checkout's own, in target/servers unless told; start prints what a
+               service's configuration and tests say to use them
   code-pages   begins the missing pages of docs/codes";
 
 fn main() -> ExitCode {
@@ -26,6 +31,10 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(&root),
         ["test" | "ci"] => stages::test(&root),
         ["code-pages"] => codes::write_pages(&root),
+        ["servers", what @ ("start" | "stop" | "status")] => servers::run(what, &root.join("target/servers")),
+        ["servers", what @ ("start" | "stop" | "status"), "--dir", dir] => {
+            std::path::absolute(dir).map_err(|e| format!("{dir}: {e}")).and_then(|dir| servers::run(what, &dir))
+        }
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())

@@ -1,9 +1,11 @@
 //! The whole check, stage by stage: what a person runs before a change and what CI runs after it.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
+use crate::packages::{self, exists};
+use crate::servers::{self, Running};
 use crate::tidy;
 
 /// Tells the one browser test to stand aside.
@@ -19,17 +21,19 @@ const STAGES: usize = 6;
 /// Which stage failed.
 pub fn test(root: &Path) -> Result<(), String> {
     let mut run = Run { root, stage: 0, notes: Vec::new() };
-    run.stage("format", |run| run.cargo(&["fmt", "--all", "--check"], &[]))?;
-    run.stage("tidy", |run| tidy::run(run.root))?;
-    run.stage("lints", |run| run.cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]))?;
-    run.stage("licences and sources", Run::deny)?;
-    let mut skip = false;
-    run.stage("browser", |run| {
-        skip = !run.browser();
-        Ok(())
-    })?;
-    let env: &[(&str, &str)] = if skip { &[(SKIP_BROWSER, "1")] } else { &[] };
-    run.stage("tests", |run| run.cargo(&["test", "--workspace", "--no-fail-fast"], env))?;
+    let dir = root.join("target/servers");
+    // They come up while the compiler works, so that they cost hardly any time.
+    let starting = std::thread::spawn(move || servers::start(&dir));
+    let checked = run.before_tests();
+    let (running, missing): (Vec<_>, Vec<_>) =
+        starting.join().map_err(|_| "starting the servers panicked")?.into_iter().partition(Result::is_ok);
+    let running: Vec<Running> = running.into_iter().flatten().collect();
+    for why in missing.into_iter().filter_map(Result::err) {
+        run.note(format!("tests on this engine are left out: {why}"));
+    }
+    let tested = checked.and_then(|browser| run.tests(browser, &running));
+    running.iter().for_each(servers::end);
+    tested?;
     for note in &run.notes {
         println!("note: {note}");
     }
@@ -45,6 +49,28 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// All stages before the tests; whether there is a browser.
+    fn before_tests(&mut self) -> Result<bool, String> {
+        self.stage("format", |run| run.cargo(&["fmt", "--all", "--check"], &[]))?;
+        self.stage("tidy", |run| tidy::run(run.root))?;
+        self.stage("lints", |run| run.cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]))?;
+        self.stage("licences and sources", Run::deny)?;
+        let mut browser = false;
+        self.stage("browser", |run| {
+            browser = run.browser();
+            Ok(())
+        })?;
+        Ok(browser)
+    }
+
+    fn tests(&mut self, browser: bool, servers: &[Running]) -> Result<(), String> {
+        let mut env: Vec<(&str, &str)> = servers.iter().map(|s| (s.variable, s.address.as_str())).collect();
+        if !browser {
+            env.push((SKIP_BROWSER, "1"));
+        }
+        self.stage("tests", |run| run.cargo(&["test", "--workspace", "--no-fail-fast"], &env))
+    }
+
     fn stage(&mut self, name: &str, work: impl FnOnce(&mut Self) -> Result<(), String>) -> Result<(), String> {
         self.stage += 1;
         println!("[{}/{STAGES}] {name}", self.stage);
@@ -88,26 +114,11 @@ impl Run<'_> {
 
     /// Is there a browser for the one test of the bank's page?
     fn browser(&mut self) -> bool {
-        if exists("chromium") {
-            return true;
+        let found = packages::ensure(&[("chromium", "chromium")]);
+        if let Err(why) = &found {
+            self.note(format!("no browser, so the test of the page is skipped: {why}"));
         }
-        if exists("apt-get") && is_root() {
-            let noninteractive = [("DEBIAN_FRONTEND", "noninteractive")];
-            let installed = self.command("apt-get", &["update"], &noninteractive).and_then(|()| {
-                let words = ["install", "-y", "--no-install-recommends", "chromium"];
-                self.command("apt-get", &words, &noninteractive)
-            });
-            match installed {
-                Ok(()) => return true,
-                Err(why) => println!("{why}"),
-            }
-        }
-        self.note(
-            "no chromium, so the browser test is skipped; install it with \
-             `sudo apt-get install --no-install-recommends chromium`"
-                .into(),
-        );
-        false
+        found.is_ok()
     }
 
     fn note(&mut self, note: String) {
@@ -116,26 +127,9 @@ impl Run<'_> {
     }
 }
 
-/// Is there such a program on the path?
-fn exists(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
-}
-
-fn is_root() -> bool {
-    let id = Command::new("id").arg("-u").stderr(Stdio::null()).output();
-    id.is_ok_and(|out| out.stdout.trim_ascii() == b"0")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn programs_are_found_on_the_path() {
-        assert!(exists("cargo"));
-        assert!(!exists("no-such-program-anywhere"));
-    }
 
     #[test]
     fn a_failed_stage_is_named() {
