@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use jangbu_platform::db::Fault;
+use jangbu_platform::task;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::domain::command::Command;
@@ -35,7 +36,7 @@ impl Combiner {
     #[must_use]
     pub fn start(ledger: Arc<Ledger>) -> Combiner {
         let (queue, requests) = mpsc::unbounded_channel();
-        tokio::spawn(run(ledger, requests));
+        task::spawn(run(ledger, requests));
         Combiner { queue, places: Arc::new(Semaphore::new(COMMANDS_QUEUED_MAX)) }
     }
 
@@ -104,7 +105,7 @@ async fn post_batch(ledger: &Arc<Ledger>, room: Room, batch: Vec<Request>) {
             None => ledger.room().await,
         };
         match post(ledger, room, commands).await {
-            Ok(answers) => drop(tokio::spawn(answer(waiters, answers))),
+            Ok(answers) => drop(task::spawn(answer(waiters, answers))),
             Err((fault, _)) if waiters.len() == 1 => {
                 for waiter in waiters {
                     let _ = waiter.answer.send(Err(fault.clone())); // a caller who left doesn't hear it

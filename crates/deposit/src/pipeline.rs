@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use jangbu_platform::db::{Db, Fault, Tx};
+use jangbu_platform::task;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::domain::book::Account;
@@ -76,7 +77,7 @@ impl Pipeline {
     pub fn start(db: Db) -> Pipeline {
         let (jobs, waiting) = mpsc::unbounded_channel(); // bounded by the room
         let shore = Arc::new(Shore { db, last: Mutex::default(), failed: Arc::default() });
-        tokio::spawn(run(Arc::clone(&shore), waiting));
+        task::spawn(run(Arc::clone(&shore), waiting));
         let room = Arc::new(Semaphore::new(BATCHES_UNDER_WAY_MAX));
         Pipeline { room, jobs, shore, generation: AtomicU64::new(0) }
     }

@@ -141,6 +141,7 @@ pub async fn stop_when_told(stop: Stop) {
     let term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
     let Ok(mut term) = term else { return };
     tokio::select! {
+        biased;
         _ = term.recv() => {}
         _ = tokio::signal::ctrl_c() => {}
     }

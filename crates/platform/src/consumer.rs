@@ -122,6 +122,7 @@ impl Consumer {
                         tracing::warn!(group = self.group, error = %e, "old events could not be forgotten");
                     }
                     tokio::select! {
+                        biased;
                         () = woken => {}
                         () = stop.wait() => {}
                         () = tokio::time::sleep(Duration::from_millis(IDLE_MS_MAX)) => {}

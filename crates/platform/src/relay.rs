@@ -88,6 +88,7 @@ pub async fn run(service: String, outgoing: Arc<dyn Outgoing>, wake: Arc<tokio::
             Ok(0) if stop.is_stopping() => return,
             Ok(0) => {
                 tokio::select! {
+                    biased;
                     () = wake.notified() => {}
                     () = stop.wait() => {}
                     () = tokio::time::sleep(Duration::from_millis(IDLE_MS_MAX)) => {}

@@ -96,6 +96,7 @@ impl Server {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
+                biased;
                 () = stop.wait() => break,
                 Some(_) = connections.join_next() => {}
                 accepted = self.listener.accept() => match accepted {
@@ -162,6 +163,7 @@ async fn serve_connection(
         .pipeline_flush(true);
     let mut connection = pin!(builder.serve_connection(io, service));
     let ended = tokio::select! {
+        biased;
         ended = connection.as_mut() => ended,
         () = stop.wait() => {
             connection.as_mut().graceful_shutdown();

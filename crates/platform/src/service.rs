@@ -122,6 +122,7 @@ impl Stop {
 pub async fn run_job(job: Arc<Job>, clock: Arc<dyn Clock>, stop: Stop) {
     loop {
         tokio::select! {
+            biased;
             () = stop.wait() => return,
             () = tokio::time::sleep(Duration::from_millis(job.every_ms)) => {}
         }

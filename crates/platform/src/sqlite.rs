@@ -5,6 +5,7 @@
 //! all who took part. So a lone flow pays one flush and a crowd shares one; nobody waits to fill a group.
 
 pub(crate) mod reading;
+pub mod stepped;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -55,18 +56,46 @@ struct Writer {
     waiters: Vec<Done>,
 }
 
-/// What the flusher is given: a group to flush, or a look whether one was left behind.
+/// What a flusher is given: a group to flush, or a look whether one was left behind.
 enum Flush {
     Group(OwnedMutexGuard<Writer>),
     Look,
 }
 
+/// Who flushes groups.
+enum Flusher {
+    /// A thread of its own, with another that moves the journal into the file.
+    Threads { flusher: mpsc::Sender<Flush>, checkpointer: mpsc::SyncSender<()> },
+    /// Somebody who decides when a flush ends, and how.
+    Stepped(Arc<dyn stepped::Disk>),
+}
+
 struct Shared {
     turn: Arc<tokio::sync::Mutex<Writer>>,
     waiting: AtomicUsize,
-    flusher: mpsc::Sender<Flush>,
-    checkpointer: mpsc::SyncSender<()>,
+    flusher: Flusher,
     readers: Arc<Readers>,
+}
+
+impl Shared {
+    fn flush(self: &Arc<Self>, flush: Flush) {
+        match &self.flusher {
+            Flusher::Threads { flusher, .. } => {
+                if let Err(mpsc::SendError(Flush::Group(mut writer))) = flusher.send(flush) {
+                    flush_group(&mut writer);
+                }
+            }
+            Flusher::Stepped(disk) => {
+                let writer = match flush {
+                    Flush::Group(writer) => Some(writer),
+                    Flush::Look => Arc::clone(&self.turn).try_lock_owned().ok().filter(|writer| writer.open),
+                };
+                if let Some(writer) = writer {
+                    disk.flush(stepped::Group::new(writer, Arc::clone(&self.readers)));
+                }
+            }
+        }
+    }
 }
 
 /// An open database file.
@@ -85,34 +114,38 @@ fn fault(doing: &str, e: &rusqlite::Error) -> Fault {
 impl Embedded {
     /// Opens the file with a journal that is flushed at every commit.
     pub(crate) fn open(path: &Path) -> Result<Embedded, Fault> {
+        let (flusher, inbox) = mpsc::channel();
+        let (checkpointer, wakes) = mpsc::sync_channel(1);
+        let embedded = Self::with(path, "FULL", Flusher::Threads { flusher, checkpointer })?;
+        let failed =
+            |e: std::io::Error| Fault::Storage { doing: format!("opening {}", path.display()), why: e.to_string() };
+        let weak = Arc::downgrade(&embedded.0);
+        let flusher = std::thread::Builder::new().name("flusher".into());
+        flusher.spawn(move || run_flusher(&inbox, &weak)).map_err(failed)?;
+        let weak = Arc::downgrade(&embedded.0);
+        let checkpointer = std::thread::Builder::new().name("checkpointer".into());
+        checkpointer.spawn(move || run_checkpointer(&wakes, &weak)).map_err(failed)?;
+        Ok(embedded)
+    }
+
+    fn with(path: &Path, synchronous: &str, flusher: Flusher) -> Result<Embedded, Fault> {
         let doing = format!("opening {}", path.display());
         let conn = Connection::open(path).map_err(|e| fault(&doing, &e))?;
         conn.set_prepared_statement_cache_capacity(STATEMENTS_CACHED_MAX);
         conn.execute_batch(&format!(
-            "PRAGMA page_size = {PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-             PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = {CHECKPOINT_BYTES}; PRAGMA cache_size = -{WRITER_CACHE_KIB};
-             PRAGMA temp_store = MEMORY;"
+            "PRAGMA page_size = {PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous};
+             PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = {CHECKPOINT_BYTES};
+             PRAGMA cache_size = -{WRITER_CACHE_KIB}; PRAGMA temp_store = MEMORY;"
         ))
         .map_err(|e| fault(&doing, &e))?;
         conn.busy_handler(Some(wait_for_other)).map_err(|e| fault(&doing, &e))?;
-        let (flusher, inbox) = mpsc::channel();
-        let (checkpointer, wakes) = mpsc::sync_channel(1);
         let writer = Writer { conn, open: false, waiters: Vec::new() };
-        let shared = Arc::new(Shared {
+        Ok(Embedded(Arc::new(Shared {
             turn: Arc::new(tokio::sync::Mutex::new(writer)),
             waiting: AtomicUsize::new(0),
             flusher,
-            checkpointer,
             readers: Arc::new(Readers::new(path, false)),
-        });
-        let weak = Arc::downgrade(&shared);
-        let failed = |e: std::io::Error| Fault::Storage { doing: doing.clone(), why: e.to_string() };
-        let flusher = std::thread::Builder::new().name("flusher".into());
-        flusher.spawn(move || run_flusher(&inbox, &weak)).map_err(failed)?;
-        let weak = Arc::downgrade(&shared);
-        let checkpointer = std::thread::Builder::new().name("checkpointer".into());
-        checkpointer.spawn(move || run_checkpointer(&wakes, &weak)).map_err(failed)?;
-        Ok(Embedded(shared))
+        })))
     }
 }
 
@@ -130,10 +163,9 @@ fn run_flusher(inbox: &mpsc::Receiver<Flush>, shared: &Weak<Shared>) {
             Flush::Group(mut writer) => {
                 flush_group(&mut writer);
                 drop(writer);
-                if let Some(shared) =
-                    shared.upgrade().filter(|shared| shared.readers.journal_bytes() > CHECKPOINT_BYTES)
-                {
-                    let _ = shared.checkpointer.try_send(()); // one wake that waits is enough
+                let shared = shared.upgrade().filter(|shared| shared.readers.journal_bytes() > CHECKPOINT_BYTES);
+                if let Some(Flusher::Threads { checkpointer, .. }) = shared.as_ref().map(|shared| &shared.flusher) {
+                    let _ = checkpointer.try_send(()); // one wake that waits is enough
                 }
             }
             Flush::Look => {
@@ -200,13 +232,13 @@ fn flush_group(writer: &mut Writer) {
 }
 
 /// Counts one who waits for the turn, and sees to the open group should he give up.
-struct Waiting<'a>(&'a Shared, bool);
+struct Waiting<'a>(&'a Arc<Shared>, bool);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::SeqCst);
         if !self.1 {
-            let _ = self.0.flusher.send(Flush::Look);
+            self.0.flush(Flush::Look);
         }
     }
 }
@@ -410,11 +442,11 @@ impl Unit for Work {
 }
 
 /// Lets the next flow in, or has the group flushed when nobody waits or it is large enough.
-fn pass_on(shared: &Shared, writer: OwnedMutexGuard<Writer>) {
+fn pass_on(shared: &Arc<Shared>, writer: OwnedMutexGuard<Writer>) {
     if shared.waiting.load(Ordering::SeqCst) > 0 && writer.waiters.len() < FLOWS_PER_FLUSH_MAX {
         drop(writer);
-    } else if let Err(mpsc::SendError(Flush::Group(mut writer))) = shared.flusher.send(Flush::Group(writer)) {
-        flush_group(&mut writer);
+    } else {
+        shared.flush(Flush::Group(writer));
     }
 }
 
@@ -430,7 +462,7 @@ impl Drop for Work {
 }
 
 /// Ends the turn of a flow that leaves nothing: the group that it met open is seen to, and one of its own is closed.
-fn end_in_vain(shared: &Shared, mut writer: OwnedMutexGuard<Writer>) {
+fn end_in_vain(shared: &Arc<Shared>, mut writer: OwnedMutexGuard<Writer>) {
     if !writer.waiters.is_empty() && !writer.conn.is_autocommit() {
         pass_on(shared, writer);
     } else if !writer.waiters.is_empty() {

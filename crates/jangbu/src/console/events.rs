@@ -67,6 +67,7 @@ impl Listener {
     async fn next(&mut self) -> Option<String> {
         if self.begun {
             tokio::select! {
+                biased;
                 () = self.stop.wait() => return None,
                 changed = self.parts.changed() => changed.ok()?,
                 () = tokio::time::sleep(Duration::from_millis(BEAT_MS)) => return Some(":\n\n".to_owned()),

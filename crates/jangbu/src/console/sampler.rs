@@ -93,6 +93,7 @@ impl Sampler {
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                biased;
                 () = stop.wait() => return,
                 _ = every.tick() => {}
             }

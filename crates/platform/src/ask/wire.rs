@@ -36,6 +36,12 @@ pub enum Fate {
     AnswerLost,
     /// It arrives twice; the second answer is the one.
     Twice,
+    /// There was no connection: it surely did not arrive, and its caller knows.
+    Never,
+    /// It arrives late, or would, had its caller waited.
+    Late(Duration),
+    /// It arrives, and its answer comes late.
+    Slow(Duration),
 }
 
 /// Decides the fate of calls.
@@ -92,6 +98,16 @@ impl Wire {
             Fate::AnswerLost => {
                 let _ = self.deliver(client, request).await;
                 Sent::Lost("the answer was lost".to_owned())
+            }
+            Fate::Never => Sent::Never("there was no connection".to_owned()),
+            Fate::Late(by) => {
+                tokio::time::sleep(by).await;
+                self.deliver(client, request).await
+            }
+            Fate::Slow(by) => {
+                let sent = self.deliver(client, request).await;
+                tokio::time::sleep(by).await;
+                sent
             }
             Fate::Twice => {
                 let _ = self.deliver(client, request.clone()).await;

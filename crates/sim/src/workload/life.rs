@@ -80,6 +80,7 @@ async fn work(mut hand: Hand, dice: Dice, pause_us: u64, stop: Stop) {
     loop {
         let pause = Duration::from_micros(pause_us / 2 + dice.below(pause_us + 1));
         tokio::select! {
+            biased;
             () = stop.wait() => return,
             () = tokio::time::sleep(pause) => {}
         }
@@ -98,6 +99,7 @@ async fn days(town: Arc<Town>, clock: Arc<dyn Clock>, stop: Stop) {
             for who in 0..town.people.len() {
                 let pause = Duration::from_millis(1_000 / DAILY_PER_S_MAX);
                 tokio::select! {
+                    biased;
                     () = stop.wait() => return,
                     () = tokio::time::sleep(pause) => {}
                 }
@@ -108,6 +110,7 @@ async fn days(town: Arc<Town>, clock: Arc<dyn Clock>, stop: Stop) {
             done = Some(today);
         }
         tokio::select! {
+            biased;
             () = stop.wait() => return,
             () = tokio::time::sleep(Duration::from_millis(DAY_LOOK_MS)) => {}
         }
