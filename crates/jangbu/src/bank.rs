@@ -198,6 +198,17 @@ impl Bank {
             self.ask.close(&part.name); // routers know the way to each other: a circle that must be cut
         }
         while self.tasks.join_next().await.is_some() {}
+        for part in self.parts.iter() {
+            told(&part.name, part.db.close().await);
+        }
+        told("log", self.log.close().await);
+    }
+}
+
+/// A journal that stays beside its file costs room and no data, so it keeps nobody from ending.
+fn told(database: &str, closed: Result<(), Fault>) {
+    if let Err(e) = closed {
+        tracing::warn!(database, error = %e, "the journal could not be moved into the file");
     }
 }
 

@@ -54,6 +54,10 @@ pub trait Engine: Send + Sync {
     fn commit<'a>(&'a self, group: &'a str, topic: &'a str, part: u32, next: i64) -> BoxFuture<'a, Result<(), Fault>>;
     /// The offset that the next event of a partition will get.
     fn end<'a>(&'a self, topic: &'a str, part: u32) -> BoxFuture<'a, Result<i64, Fault>>;
+    /// Puts in order what a clean end should leave; what was appended is safe without it.
+    fn close(&self) -> BoxFuture<'_, Result<(), Fault>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// The log shared by all services of a process.
@@ -151,6 +155,14 @@ impl Log {
     /// The engine failed.
     pub async fn end(&self, topic: &str, part: u32) -> Result<i64, Fault> {
         self.engine.end(topic, part).await
+    }
+
+    /// Leaves the log as a clean end should, see [`Db::close`](crate::db::Db::close).
+    ///
+    /// # Errors
+    /// The engine failed. What was appended is safe all the same.
+    pub async fn close(&self) -> Result<(), Fault> {
+        self.engine.close().await
     }
 
     /// Woken after each append.

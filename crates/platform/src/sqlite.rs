@@ -198,6 +198,14 @@ fn run_checkpointer(wakes: &mpsc::Receiver<()>, shared: &Weak<Shared>) {
 
 /// Whether the journal begins anew; readers with an old snapshot keep it.
 fn checkpoint(shared: &Shared) -> rusqlite::Result<bool> {
+    let conn = move_most(shared)?;
+    let mut writer = shared.turn.blocking_lock();
+    flush_group(&mut writer);
+    move_rest(&conn, "PRAGMA wal_checkpoint(RESTART)")
+}
+
+/// Moves the journal as far as it goes beside the writer; a connection that can move the rest.
+fn move_most(shared: &Shared) -> rusqlite::Result<Connection> {
     let conn = Connection::open(&shared.readers.path)?;
     conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA busy_timeout = 0")?;
     // Pages in the journal when the pass began.
@@ -210,11 +218,13 @@ fn checkpoint(shared: &Shared) -> rusqlite::Result<bool> {
         }
         before = pages;
     }
-    // With nobody writing the rest is moved too; once those who read from the journal are done, it begins anew.
+    Ok(conn)
+}
+
+/// With nobody writing the rest is moved too; once those who read from the journal are done, it begins anew.
+fn move_rest(conn: &Connection, sql: &str) -> rusqlite::Result<bool> {
     conn.busy_timeout(READERS_WAIT)?;
-    let mut writer = shared.turn.blocking_lock();
-    flush_group(&mut writer);
-    conn.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get::<_, i64>(0)).map(|busy| busy == 0)
+    conn.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|busy| busy == 0)
 }
 
 fn flush_group(writer: &mut Writer) {
@@ -275,6 +285,17 @@ impl Engine for Embedded {
 
     fn size_bytes(&self) -> Option<u64> {
         Some(self.0.readers.size_bytes())
+    }
+    fn close(&self) -> BoxFuture<'_, Result<(), Fault>> {
+        Box::pin(async move {
+            let failed = |e: rusqlite::Error| fault(&format!("closing {}", self.0.readers.path.display()), &e);
+            let conn = move_most(&self.0).map_err(failed)?;
+            let mut writer = self.0.turn.lock().await;
+            flush_group(&mut writer);
+            // Another process that reads the file keeps the journal; the last one empties it.
+            move_rest(&conn, "PRAGMA wal_checkpoint(TRUNCATE)").map_err(failed)?;
+            Ok(())
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jangbu_kernel::id::EventId;
 use jangbu_kernel::time::Timestamp;
-use jangbu_platform::clock::ManualClock;
+use jangbu_platform::clock::{ManualClock, RealClock};
 use jangbu_platform::consumer::{Consumer, Handler, Redriven, Reject, Sweep, letters};
 use jangbu_platform::db::lines::Line;
 use jangbu_platform::db::{Answer, Db, Event, Fault, Inserted, Key, Recall, Tx, Value};
@@ -404,6 +404,34 @@ async fn the_journal_does_not_grow_for_ever() {
     }
     readers.iter().for_each(tokio::task::JoinHandle::abort);
     assert!(largest < 350 << 20, "500 MiB were written, and the journal had {} MiB", largest >> 20);
+}
+
+/// A clean end leaves everything in the file; a reader of another process keeps the journal and loses nothing.
+#[tokio::test]
+async fn a_clean_end_empties_the_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, log) = world(dir.path()).await;
+    put(&db, 0..3).await;
+    log.append(&[deed(0, "k", "0")]).await.unwrap();
+    let bytes = |name: &str| dir.path().join(name).metadata().unwrap().len();
+    assert!(bytes("t.db-wal") > 0 && bytes("log.db-wal") > 0);
+    db.read("idle").await.unwrap().query("SELECT id FROM t", &[]).await.unwrap();
+    let other = Db::open_to_read(&dir.path().join("t.db"), Arc::new(RealClock), Dice::seeded(1)).unwrap();
+    let mut look = other.read("look").await.unwrap();
+    assert_eq!(look.query("SELECT id FROM t", &[]).await.unwrap().len(), 3);
+    put(&db, 3..5).await;
+    db.close().await.unwrap();
+    assert!(bytes("t.db-wal") > 0, "somebody reads from it");
+    assert_eq!(look.query("SELECT id FROM t", &[]).await.unwrap().len(), 3);
+    drop(look);
+    db.close().await.unwrap();
+    log.close().await.unwrap();
+    assert_eq!((bytes("t.db-wal"), bytes("log.db-wal")), (0, 0));
+    std::fs::copy(dir.path().join("t.db"), dir.path().join("alone.db")).unwrap();
+    let alone = Db::open_embedded(&dir.path().join("alone.db"), Arc::new(RealClock), Dice::seeded(1)).unwrap();
+    assert_eq!(count(&alone).await, 5, "the file is whole without its journal");
+    put(&db, 5..6).await;
+    assert_eq!(count(&db).await, 6, "closing ends nothing");
 }
 
 /// Two processes may hold the log of one directory.

@@ -34,6 +34,9 @@ async fn books_are_proved_and_meddling_is_named() {
     world.account_for_all().await;
     world.prove_the_ledger().await;
     assert!(world.running.terminate().unwrap().success());
+    let files = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap());
+    let journals = files.filter(|file| file.file_name().to_string_lossy().ends_with("-wal"));
+    assert_eq!(journals.map(|file| file.metadata().unwrap().len()).sum::<u64>(), 0, "a clean end leaves no journal");
     let (code, report) = check(&dir);
     assert_eq!((code, report["ok"].as_bool(), report["breaks"].as_u64()), (0, Some(true), Some(0)), "{report}");
     assert_eq!(report["counts"].as_array().unwrap().len(), 0, "nothing is under way: {report}");

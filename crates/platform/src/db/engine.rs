@@ -22,6 +22,13 @@ pub trait Engine: Send + Sync {
     fn sole_owner(&self) -> bool;
     /// Bytes on disk; none where a server keeps them.
     fn size_bytes(&self) -> Option<u64>;
+    /// Puts in order what a clean end should leave; what was committed is safe without it.
+    ///
+    /// # Errors
+    /// The engine failed.
+    fn close(&self) -> BoxFuture<'_, Result<(), Fault>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// One open unit of work of an engine. Dropping it rolls back, in the middle of a statement too. After a fault nothing

@@ -124,4 +124,7 @@ impl Engine for Embedded {
             end_of(&mut tx, (topic, part)).await
         })
     }
+    fn close(&self) -> BoxFuture<'_, Result<(), Fault>> {
+        Box::pin(self.0.close())
+    }
 }
