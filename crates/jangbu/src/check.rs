@@ -17,7 +17,7 @@ use jangbu_platform::clock::RealClock;
 use jangbu_platform::consumer::letters::parked_count;
 use jangbu_platform::db::{Db, Fault};
 use jangbu_platform::dice::Dice;
-use jangbu_platform::lag::lag;
+use jangbu_platform::log::Log;
 use jangbu_platform::migrate::{self, Schema};
 use jangbu_platform::service::ServiceSpec;
 use serde::Serialize;
@@ -239,9 +239,9 @@ impl Check {
         if proof.unsent > 0 || parked || is_running(&self.dir, spec.name) {
             return Ok(true);
         }
-        let log = self.open("log")?;
+        let log = Log::open_to_read(&file(&self.dir, "log"), Arc::new(RealClock), Dice::from_os())?;
         for topic in spec.tells {
-            if lag(&log, LEDGER, topic).await? > 0 {
+            if log.lag(LEDGER, topic).await? > 0 {
                 return Ok(true);
             }
         }

@@ -19,7 +19,6 @@ pub mod edge;
 pub mod files;
 pub mod http;
 pub mod kv;
-pub mod lag;
 pub mod log;
 pub mod migrate;
 pub mod openapi;

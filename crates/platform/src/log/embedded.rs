@@ -23,6 +23,10 @@ impl Embedded {
         migrate::apply(&db, MIGRATIONS).await?;
         Ok(Embedded(db))
     }
+
+    pub(super) fn open_to_read(path: &Path, clock: Arc<dyn Clock>, dice: Dice) -> Result<Embedded, Fault> {
+        Ok(Embedded(Db::open_to_read(path, clock, dice)?))
+    }
 }
 
 async fn end_of(tx: &mut Tx, (topic, part): (&str, u32)) -> Result<i64, Fault> {
