@@ -1,6 +1,7 @@
 //! The event log: topics of partitions, groups with offsets, at least once. Its engine is embedded, or a broker.
 
 mod embedded;
+pub mod retention;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::clock::Clock;
 use crate::db::{Event, Fault};
 use crate::dice::Dice;
+use crate::log::retention::Retention;
 use crate::migrate::Migration;
 
 /// Partitions of a topic. Order is kept within a key, and a key lives in one partition.
@@ -54,6 +56,10 @@ pub trait Engine: Send + Sync {
     fn commit<'a>(&'a self, group: &'a str, topic: &'a str, part: u32, next: i64) -> BoxFuture<'a, Result<(), Fault>>;
     /// The offset that the next event of a partition will get.
     fn end<'a>(&'a self, topic: &'a str, part: u32) -> BoxFuture<'a, Result<i64, Fault>>;
+    /// Takes one step of forgetting what the rule does not keep; how many records. Servers have rules of their own.
+    fn forget<'a>(&'a self, _rule: &'a Retention) -> BoxFuture<'a, Result<u64, Fault>> {
+        Box::pin(std::future::ready(Ok(0)))
+    }
     /// Puts in order what a clean end should leave; what was appended is safe without it.
     fn close(&self) -> BoxFuture<'_, Result<(), Fault>> {
         Box::pin(std::future::ready(Ok(())))
@@ -165,6 +171,15 @@ impl Log {
     /// The engine failed.
     pub async fn end(&self, topic: &str, part: u32) -> Result<i64, Fault> {
         self.engine.end(topic, part).await
+    }
+
+    /// Takes one small step of forgetting what the rule does not keep; how many records, none when nothing is left to
+    /// do or the engine sees to it by itself.
+    ///
+    /// # Errors
+    /// The engine failed.
+    pub async fn forget(&self, rule: &Retention) -> Result<u64, Fault> {
+        self.engine.forget(rule).await
     }
 
     /// Leaves the log as a clean end should, see [`Db::close`](crate::db::Db::close).

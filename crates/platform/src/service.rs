@@ -30,7 +30,7 @@ pub struct ServiceSpec {
     pub asks: &'static [&'static str],
     /// Topics it writes.
     pub tells: &'static [&'static str],
-    /// Topics it reads.
+    /// Topics it reads, as a group of its own name.
     pub listens: &'static [&'static str],
 }
 

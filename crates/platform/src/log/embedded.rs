@@ -9,7 +9,8 @@ use futures_util::future::BoxFuture;
 use jangbu_kernel::id::EventId;
 use jangbu_kernel::time::Timestamp;
 
-use super::{Engine, MIGRATIONS, Record, partition_of};
+use super::retention::{RECORDS_PER_STEP_MAX, Retention};
+use super::{Engine, MIGRATIONS, PARTITIONS, Record, partition_of};
 use crate::clock::Clock;
 use crate::db::{Db, Event, Fault, Inserted, Row, Tx, Value};
 use crate::dice::Dice;
@@ -33,6 +34,28 @@ async fn end_of(tx: &mut Tx, (topic, part): (&str, u32)) -> Result<i64, Fault> {
     let sql = "SELECT MAX(off) FROM record WHERE topic = ? AND part = ?";
     let last = tx.query_one(sql, &[topic.into(), part.into()]).await?;
     Ok(last.and_then(|row| row.opt_int(0)).map_or(0, |last| last + 1))
+}
+
+/// The topic that comes after `name`.
+async fn next_topic(tx: &mut Tx, name: &str) -> Result<Option<String>, Fault> {
+    let sql = "SELECT topic FROM record WHERE topic > ? ORDER BY topic LIMIT 1";
+    Ok(tx.query_one(sql, &[name.into()]).await?.map(|row| row.text(0).to_owned()))
+}
+
+/// The last offset of the oldest records of a partition that the rule lets go, no more than one step takes.
+async fn last_old(tx: &mut Tx, (topic, part): (&str, u32), rule: &Retention) -> Result<Option<i64>, Fault> {
+    let sql = "SELECT grp, next_off FROM group_offset WHERE topic = ? AND part = ?";
+    let groups: HashMap<String, i64> =
+        tx.query(sql, &[topic.into(), part.into()]).await?.iter().map(|r| (r.text(0).to_owned(), r.int(1))).collect();
+    let readers = rule.readers.iter().filter(|(read, _)| read == topic);
+    let expected = readers.map(|(_, group)| groups.get(group).copied().unwrap_or(0));
+    // The last record stays: the next offset is the one after it.
+    let end = end_of(tx, (topic, part)).await? - 1;
+    let passed = expected.chain(groups.values().copied()).fold(end, i64::min);
+    let sql = "SELECT off, appended_at FROM record WHERE topic = ? AND part = ? AND off < ? ORDER BY off LIMIT ?";
+    let rows = tx.query(sql, &[topic.into(), part.into(), passed.into(), RECORDS_PER_STEP_MAX.into()]).await?;
+    let young = tx.now().micros().saturating_sub(rule.kept_us);
+    Ok(rows.iter().take_while(|row| row.int(1) < young).last().map(|row| row.int(0)))
 }
 
 impl Engine for Embedded {
@@ -128,6 +151,27 @@ impl Engine for Embedded {
             end_of(&mut tx, (topic, part)).await
         })
     }
+    fn forget<'a>(&'a self, rule: &'a Retention) -> BoxFuture<'a, Result<u64, Fault>> {
+        Box::pin(async move {
+            let mut look = self.0.read("log.old").await?;
+            let mut topic = next_topic(&mut look, "").await?;
+            while let Some(name) = topic {
+                for part in 0..PARTITIONS {
+                    if let Some(last) = last_old(&mut look, (&name, part), rule).await? {
+                        drop(look);
+                        let mut tx = self.0.begin("log.forget").await?;
+                        let sql = "DELETE FROM record WHERE topic = ? AND part = ? AND off <= ?";
+                        let forgotten = tx.execute(sql, &[(&name).into(), part.into(), last.into()]).await?;
+                        tx.commit().await?;
+                        return Ok(forgotten);
+                    }
+                }
+                topic = next_topic(&mut look, &name).await?;
+            }
+            Ok(0)
+        })
+    }
+
     fn close(&self) -> BoxFuture<'_, Result<(), Fault>> {
         Box::pin(self.0.close())
     }
