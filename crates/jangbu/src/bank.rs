@@ -20,6 +20,7 @@ use jangbu_platform::dice::Dice;
 use jangbu_platform::edge::{CALLS_UNDER_WAY_MAX, Edge, beside};
 use jangbu_platform::http::{Gate, with_fallbacks};
 use jangbu_platform::kv::{Kv, KvLimits};
+use jangbu_platform::log::retention::{self, KEPT_DAYS_DEFAULT, Retention};
 use jangbu_platform::log::{Log, PARTITIONS};
 use jangbu_platform::migrate;
 use jangbu_platform::relay::{self, Outgoing};
@@ -50,6 +51,8 @@ pub struct Opening {
     pub offset: UtcOffset,
     /// Calls under way in one service at most.
     pub calls_max: usize,
+    /// Days for which the log keeps what everybody has taken.
+    pub log_days: u32,
 }
 
 impl Opening {
@@ -57,8 +60,9 @@ impl Opening {
     #[must_use]
     pub fn whole(dir: &Path, clock: Arc<dyn Clock>, dice: Dice) -> Self {
         let services = crate::services::ALL.iter().collect();
-        let (peers, offset, calls_max) = (Vec::new(), UtcOffset::SEOUL, CALLS_UNDER_WAY_MAX);
-        Self { dir: dir.to_owned(), clock, dice, services, peers, offset, calls_max }
+        let (peers, offset) = (Vec::new(), UtcOffset::SEOUL);
+        let (calls_max, log_days) = (CALLS_UNDER_WAY_MAX, KEPT_DAYS_DEFAULT);
+        Self { dir: dir.to_owned(), clock, dice, services, peers, offset, calls_max, log_days }
     }
 }
 
@@ -123,7 +127,7 @@ impl Bank {
     /// # Errors
     /// The directory is in use, can't be read or written, or belongs to newer code.
     pub async fn open(opening: Opening) -> Result<Bank, Fault> {
-        let Opening { dir, clock, dice, services, peers, offset, calls_max } = opening;
+        let Opening { dir, clock, dice, services, peers, offset, calls_max, log_days } = opening;
         let making =
             |e: std::io::Error| Fault::Storage { doing: format!("making {}", dir.display()), why: e.to_string() };
         std::fs::create_dir_all(&dir).map_err(making)?;
@@ -159,6 +163,8 @@ impl Bank {
                 kv: kv.clone(),
             };
             let service = open(world).await?;
+            let in_its_name = service.consumers.iter().all(|consumer| consumer.group == spec.name);
+            assert!(in_its_name, "{} reads in another name than the log keeps records for", spec.name);
             let calls = edge.open(&service.name, service.router.clone());
             ask.open_here(&service.name, with_fallbacks(calls.clone()));
             router = router.merge(calls);
@@ -170,11 +176,12 @@ impl Bank {
         let router = router.merge(beside(metrics.clone(), ready));
         let (parts, tasks) = (Arc::new(parts), JoinSet::new());
         let mut bank = Bank { router, keys, ask, metrics, log, clock, gate, parts, stop, tasks, _locks: locks };
-        bank.start();
+        bank.start(Retention::of_days(log_days, crate::services::readers()));
         Ok(bank)
     }
 
-    fn start(&mut self) {
+    fn start(&mut self, kept: Retention) {
+        self.tasks.spawn(retention::run(self.log.clone(), kept, self.stop.clone()));
         for part in self.parts.iter() {
             for outgoing in &part.outgoing {
                 let wake = part.db.emitted();

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use jangbu_kernel::time::UtcOffset;
 use jangbu_platform::edge::CALLS_UNDER_WAY_MAX;
+use jangbu_platform::log::retention::KEPT_DAYS_DEFAULT;
 use jangbu_platform::serve::ServeLimits;
 use jangbu_platform::service::ServiceSpec;
 use jangbu_platform::telemetry::logging::LogFormat;
@@ -43,6 +44,8 @@ connections = 4096
 calls = 4096
 # Milliseconds that calls under way get to finish when the service is told to end.
 drain_ms = 10000
+# Days for which the embedded log keeps a message that everybody has taken; one that somebody has not taken stays.
+log_days = 7
 
 # What is logged, on stderr: format "human" or "json", and a filter like "info,access=warn".
 # JANGBU_LOG and --log-format go before these.
@@ -58,6 +61,8 @@ filter = "info"
 const AT_ONCE_MAX: usize = 65_536;
 /// Longest time to drain, milliseconds.
 const DRAIN_MS_MAX: u64 = 600_000;
+/// Longest time that the log keeps what everybody has taken, days.
+const LOG_DAYS_MAX: u32 = 3_650;
 /// Farthest place from UTC, minutes.
 const OFFSET_MINUTES_MAX: i32 = 14 * 60;
 
@@ -85,7 +90,7 @@ pub struct Config {
     pub telemetry: Telemetry,
 }
 
-/// What is allowed at a time.
+/// What is allowed at a time, and how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
@@ -95,6 +100,8 @@ pub struct Limits {
     pub calls: usize,
     /// How long calls under way may take when the service ends, milliseconds.
     pub drain_ms: u64,
+    /// How long the embedded log keeps what everybody has taken, days.
+    pub log_days: u32,
 }
 
 /// What is logged.
@@ -127,7 +134,8 @@ impl Default for Config {
 impl Default for Limits {
     fn default() -> Self {
         let ServeLimits { connections_max, drain_ms_max, .. } = ServeLimits::default();
-        Self { connections: connections_max, calls: CALLS_UNDER_WAY_MAX, drain_ms: drain_ms_max }
+        let (calls, log_days) = (CALLS_UNDER_WAY_MAX, KEPT_DAYS_DEFAULT);
+        Self { connections: connections_max, calls, drain_ms: drain_ms_max, log_days }
     }
 }
 
@@ -230,7 +238,7 @@ fn parse(text: &str) -> Result<Config, String> {
         let zone = &config.time_zone;
         return Err(format!("time_zone = {zone:?} is not known; use \"Asia/Seoul\" or a distance like \"+09:00\""));
     }
-    let Limits { connections, calls, drain_ms } = config.limits;
+    let Limits { connections, calls, drain_ms, log_days } = config.limits;
     for (name, value) in [("connections", connections), ("calls", calls)] {
         if !(1..=AT_ONCE_MAX).contains(&value) {
             return Err(format!("limits: {name} = {value} is not within 1 and {AT_ONCE_MAX}"));
@@ -238,6 +246,9 @@ fn parse(text: &str) -> Result<Config, String> {
     }
     if drain_ms > DRAIN_MS_MAX {
         return Err(format!("limits: drain_ms = {drain_ms} is more than {DRAIN_MS_MAX}"));
+    }
+    if !(1..=LOG_DAYS_MAX).contains(&log_days) {
+        return Err(format!("limits: log_days = {log_days} is not within 1 and {LOG_DAYS_MAX}"));
     }
     Ok(config)
 }
@@ -269,6 +280,7 @@ mod tests {
             ("[limits]\ncalls = 0", "within 1 and"),
             ("[limits]\nconnections = 1000000", "within 1 and"),
             ("[limits]\ndrain_ms = 10000000", "is more than"),
+            ("[limits]\nlog_days = 0", "within 1 and"),
             ("[limits]\nrequests = 1", "unknown field `requests`"),
             ("[telemetry]\nformat = \"xml\"", "unknown variant `xml`"),
         ] {

@@ -99,6 +99,7 @@ async fn serve(entry: &'static Entry, config: Config) -> Ended {
     let opening = Opening {
         offset: config.offset(),
         calls_max: config.limits.calls,
+        log_days: config.limits.log_days,
         dir: config.data,
         clock: Arc::new(RealClock),
         dice: Dice::from_os(),

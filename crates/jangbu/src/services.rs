@@ -34,6 +34,13 @@ fn deposit_fx(world: World) -> BoxFuture<'static, Result<Service, Fault>> {
     jangbu_deposit::service::open(&jangbu_deposit::service::FX, 2, world, seed).boxed()
 }
 
+/// Every topic that is read, and who reads it, as the log knows him.
+#[must_use]
+pub fn readers() -> Vec<(String, String)> {
+    let specs = ALL.iter().map(|entry| entry.spec);
+    specs.flat_map(|spec| spec.listens.iter().map(|topic| ((*topic).to_owned(), spec.name.to_owned()))).collect()
+}
+
 /// Who asks and tells whom, a line each.
 #[must_use]
 pub fn drawing() -> String {
