@@ -310,6 +310,14 @@ impl Db {
         self.engine.sole_owner()
     }
 
+    /// How many times units of work whose statements had ended were lost at their flush. It has grown before one of them
+    /// is told, and before the next unit of work begins: within one, the same number as before means that all before it
+    /// stands or is still to be flushed with it.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.engine.lost()
+    }
+
     /// Bytes on disk, journal included; none where a server keeps them.
     #[must_use]
     pub fn size_bytes(&self) -> Option<u64> {

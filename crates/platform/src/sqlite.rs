@@ -8,7 +8,7 @@ pub(crate) mod reading;
 pub mod stepped;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak, mpsc};
 use std::time::Duration;
 
@@ -54,6 +54,19 @@ struct Writer {
     conn: Connection,
     open: bool,
     waiters: Vec<Done>,
+    lost: Arc<AtomicU64>,
+}
+
+impl Writer {
+    /// Tells all who took part in the group what became of it. A loss is counted before anybody can hear of it.
+    fn tell(&mut self, done: &Result<(), Fault>) {
+        if done.is_err() && !self.waiters.is_empty() {
+            self.lost.fetch_add(1, Ordering::SeqCst);
+        }
+        for waiter in self.waiters.drain(..) {
+            let _ = waiter.send(done.clone()); // a caller who left doesn't hear it
+        }
+    }
 }
 
 /// What a flusher is given: a group to flush, or a look whether one was left behind.
@@ -73,6 +86,8 @@ enum Flusher {
 struct Shared {
     turn: Arc<tokio::sync::Mutex<Writer>>,
     waiting: AtomicUsize,
+    /// Groups that were lost with all who took part.
+    lost: Arc<AtomicU64>,
     flusher: Flusher,
     readers: Arc<Readers>,
 }
@@ -139,10 +154,12 @@ impl Embedded {
         ))
         .map_err(|e| fault(&doing, &e))?;
         conn.busy_handler(Some(wait_for_other)).map_err(|e| fault(&doing, &e))?;
-        let writer = Writer { conn, open: false, waiters: Vec::new() };
+        let lost = Arc::<AtomicU64>::default();
+        let writer = Writer { conn, open: false, waiters: Vec::new(), lost: Arc::clone(&lost) };
         Ok(Embedded(Arc::new(Shared {
             turn: Arc::new(tokio::sync::Mutex::new(writer)),
             waiting: AtomicUsize::new(0),
+            lost,
             flusher,
             readers: Arc::new(Readers::new(path, false)),
         })))
@@ -236,9 +253,7 @@ fn flush_group(writer: &mut Writer) {
     if done.is_err() && !writer.conn.is_autocommit() {
         let _ = writer.conn.execute_batch("ROLLBACK"); // the fault is told; there is nothing to add
     }
-    for waiter in writer.waiters.drain(..) {
-        let _ = waiter.send(done.clone()); // a caller who left doesn't hear it
-    }
+    writer.tell(&done);
 }
 
 /// Counts one who waits for the turn, and sees to the open group should he give up.
@@ -281,6 +296,10 @@ impl Engine for Embedded {
 
     fn sole_owner(&self) -> bool {
         true
+    }
+
+    fn lost(&self) -> u64 {
+        self.0.lost.load(Ordering::SeqCst)
     }
 
     fn size_bytes(&self) -> Option<u64> {
@@ -502,10 +521,7 @@ fn lose(mut writer: OwnedMutexGuard<Writer>) {
         let _ = writer.conn.execute_batch("ROLLBACK");
     }
     writer.open = false;
-    let lost = Fault::Storage { doing: "rolling back".into(), why: "the group was lost".into() };
-    for waiter in writer.waiters.drain(..) {
-        let _ = waiter.send(Err(lost.clone()));
-    }
+    writer.tell(&Err(Fault::Storage { doing: "rolling back".into(), why: "the group was lost".into() }));
 }
 
 #[cfg(test)]

@@ -95,6 +95,43 @@ async fn flows_that_meet_share_a_flush_and_each_stands_alone() {
 }
 
 #[tokio::test]
+async fn units_of_work_lost_at_their_flush_are_counted_before_anybody_hears_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = world(dir.path()).await;
+    let mut tx = db.begin("weather").await.unwrap();
+    // A negative value fails the flush; a value of a million has the engine throw everything away at once.
+    for sql in [
+        "CREATE TABLE sand (v BIGINT REFERENCES t (id) DEFERRABLE INITIALLY DEFERRED)",
+        "CREATE TRIGGER flush AFTER INSERT ON t WHEN NEW.v < 0 BEGIN INSERT INTO sand VALUES (0); END",
+        "CREATE TRIGGER all_of_it AFTER INSERT ON t WHEN NEW.v = 1000000 BEGIN SELECT RAISE(ROLLBACK, 'gone'); END",
+    ] {
+        tx.execute(sql, &[]).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let begin = async |id: i64, v: i64| {
+        let mut tx = db.begin("test").await.unwrap();
+        let _ = tx.insert("INSERT INTO t (id, v) VALUES (?*)", &[id.into(), v.into()]).await?;
+        Ok::<Tx, Fault>(tx)
+    };
+    assert_eq!(db.lost(), 0);
+    begin(1, -1).await.unwrap().commit().await.unwrap_err();
+    assert_eq!((db.lost(), count(&db).await), (1, 0));
+    begin(1, 1).await.unwrap().commit().await.unwrap();
+    begin(2, 1_000_000).await.map(drop).unwrap_err();
+    assert_eq!((db.lost(), count(&db).await), (1, 1), "its statements had not ended: nobody could rely on it");
+
+    // Two that would share a flush, the second of which takes the first along.
+    let mut first = begin(3, 1).await.unwrap();
+    let mut second = Box::pin(begin(4, 1_000_000));
+    assert!((&mut second).now_or_never().is_none(), "it waits for its turn");
+    let first = first.finish().await.unwrap();
+    second.await.map(drop).unwrap_err();
+    assert_eq!(db.lost(), 2);
+    first.await.unwrap_err();
+    assert_eq!(count(&db).await, 1);
+}
+
+#[tokio::test]
 async fn a_key_gives_its_answer_again() {
     let dir = tempfile::tempdir().unwrap();
     let (db, _) = world(dir.path()).await;

@@ -20,6 +20,11 @@ pub trait Engine: Send + Sync {
     fn read(&self) -> BoxFuture<'_, Result<Box<dyn Unit>, Fault>>;
     /// Whether nobody else can write this database.
     fn sole_owner(&self) -> bool;
+    /// How many groups of units of work were lost at their flush, see [`Db::lost`](super::Db::lost). Only a sole owner is
+    /// asked: with others beside him nobody keeps state in memory.
+    fn lost(&self) -> u64 {
+        0
+    }
     /// Bytes on disk; none where a server keeps them.
     fn size_bytes(&self) -> Option<u64>;
     /// Puts in order what a clean end should leave; what was committed is safe without it.

@@ -60,10 +60,7 @@ impl Group {
     pub fn fail(mut self, why: &str) {
         let _ = self.writer.conn.execute_batch("ROLLBACK"); // it is about to fail anyway
         self.writer.open = false;
-        let lost = Fault::Storage { doing: "flushing".into(), why: why.to_owned() };
-        for waiter in self.writer.waiters.drain(..) {
-            let _ = waiter.send(Err(lost.clone())); // a caller who left doesn't hear it
-        }
+        self.writer.tell(&Err(Fault::Storage { doing: "flushing".into(), why: why.to_owned() }));
     }
 }
 
