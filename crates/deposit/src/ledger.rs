@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures_util::FutureExt as _;
 use jangbu_kernel::id::{AccountId, CustomerId};
 use jangbu_kernel::money::Currency;
 use jangbu_kernel::time::{Timestamp, UtcOffset};
@@ -175,7 +176,6 @@ pub struct Alone<'a> {
     pub tx: Tx,
     /// The state, current as of everything before `tx`.
     pub state: MutexGuard<'a, State>,
-    pipeline: &'a Pipeline,
     _room: Room,
 }
 
@@ -187,7 +187,7 @@ impl Alone<'_> {
     pub async fn finish(mut self) -> Result<Flush, Fault> {
         match self.tx.finish().await {
             Ok(flush) => {
-                let flush = self.pipeline.begun(self.state.generation, flush);
+                let flush = flush.shared();
                 self.state.flush = Some(flush.clone());
                 Ok(flush)
             }
@@ -253,7 +253,7 @@ impl Ledger {
             state.generation = self.pipeline.next_generation();
             state.ready = true;
         }
-        Ok(Alone { tx, state, pipeline: &self.pipeline, _room: room })
+        Ok(Alone { tx, state, _room: room })
     }
 
     /// The state without a unit of work, when it can be trusted.

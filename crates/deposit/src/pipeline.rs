@@ -4,8 +4,8 @@
 //! work and shares its flush. When a batch can't be written, all that was decided after it rests on sand: its whole
 //! generation is refused, and memory is read anew.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
@@ -54,10 +54,10 @@ struct Job {
 
 struct Shore {
     db: Db,
-    /// The last flush begun.
-    last: Mutex<Option<Flush>>,
     /// The greatest generation that failed.
-    failed: Arc<AtomicU64>,
+    failed: AtomicU64,
+    /// What the store had lost when the newest generation began.
+    lost: AtomicU64,
 }
 
 /// The way of an instance's batches into its store.
@@ -76,7 +76,7 @@ impl Pipeline {
     /// Starts the writing task, which ends with the pipeline.
     pub fn start(db: Db) -> Pipeline {
         let (jobs, waiting) = mpsc::unbounded_channel(); // bounded by the room
-        let shore = Arc::new(Shore { db, last: Mutex::default(), failed: Arc::default() });
+        let shore = Arc::new(Shore { db, failed: AtomicU64::new(0), lost: AtomicU64::new(0) });
         task::spawn(run(Arc::clone(&shore), waiting));
         let room = Arc::new(Semaphore::new(BATCHES_UNDER_WAY_MAX));
         Pipeline { room, jobs, shore, generation: AtomicU64::new(0) }
@@ -89,8 +89,10 @@ impl Pipeline {
         room.expect("the room is never closed")
     }
 
-    /// A generation of decisions that none before it can fail.
+    /// A generation of decisions that none before it can fail. Call it while nobody else writes: what the store loses from
+    /// now on, this generation loses.
     pub fn next_generation(&self) -> u64 {
+        self.shore.lost.store(self.shore.db.lost(), Ordering::SeqCst);
         self.generation.fetch_add(1, Ordering::SeqCst) + 1
     }
 
@@ -110,36 +112,16 @@ impl Pipeline {
     pub fn usable(&self, generation: u64) -> Result<(), Fault> {
         self.shore.usable(generation)
     }
-
-    /// Notes a flush that has begun.
-    pub fn begun(&self, generation: u64, flush: BoxFuture<'static, Result<(), Fault>>) -> Flush {
-        self.shore.begun(generation, flush)
-    }
 }
 
 impl Shore {
+    /// Within a unit of work this is certain; elsewhere a flush under way may still fail.
     fn usable(&self, generation: u64) -> Result<(), Fault> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        // Looking at it also notes its failure.
-        let lost = last.and_then(futures_util::FutureExt::now_or_never).is_some_and(|flush| flush.is_err());
+        let lost = self.db.lost() != self.lost.load(Ordering::SeqCst);
         if lost || self.failed.load(Ordering::SeqCst) >= generation {
             return Err(Fault::Busy("an earlier commit failed; try again".into()));
         }
         Ok(())
-    }
-
-    fn begun(&self, generation: u64, flush: BoxFuture<'static, Result<(), Fault>>) -> Flush {
-        let failed = Arc::clone(&self.failed);
-        let noted = async move {
-            let done = flush.await;
-            if done.is_err() {
-                failed.fetch_max(generation, Ordering::SeqCst);
-            }
-            done
-        };
-        let flush = noted.boxed().shared();
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(flush.clone());
-        flush
     }
 
     async fn write(&self, tx: Result<Tx, Fault>, generation: u64, group: &[Job]) -> Result<Flush, Fault> {
@@ -156,7 +138,7 @@ impl Shore {
                 Work::Folded(seq) => store::accounts::set_folded(&mut tx, *seq).await?,
             }
         }
-        Ok(self.begun(generation, tx.finish().await?))
+        Ok(tx.finish().await?.shared())
     }
 }
 
