@@ -317,12 +317,12 @@ impl Ledger {
         Ok(state.products.get(account.product as usize).cloned())
     }
 
-    /// Takes over a standing that is in the store.
+    /// Takes over a newer standing of an owner in memory. Of others the store is asked when they are met: what comes here
+    /// may be older than what it has.
     pub async fn take_standing(&self, customer: CustomerId, owner: Owner) {
         let mut state = self.state.lock().await;
-        let known = state.book.owners.get(&customer).map_or(-1, |owner| owner.version);
-        if state.ready && known < owner.version {
-            state.book.owners.insert(customer, owner);
+        if let Some(known) = state.book.owners.get_mut(&customer).filter(|known| known.version < owner.version) {
+            *known = owner;
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jangbu_contracts::codes::Code;
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::{AccountId, CustomerId};
 use jangbu_kernel::time::UtcOffset;
@@ -11,12 +12,14 @@ use jangbu_platform::dice::Dice;
 use jangbu_platform::migrate;
 
 use crate::combiner::Combiner;
+use crate::domain::book::{Marks, Owner};
 use crate::domain::command::{Action, Command};
 use crate::domain::eligibility::number_of;
 use crate::flows::bulk::load_accounts;
 use crate::flows::post::Outcome;
 use crate::ledger::Ledger;
 use crate::service::{KRW, offer};
+use crate::store;
 
 const PLAIN: &str = r#"[{"code":"plain","name":"Plain","kind":"demand","currency":"KRW","from":"2026-01-01",
     "tiers":[{"up_to":null,"rate":"0.0365"}]}]"#;
@@ -64,6 +67,11 @@ impl Bank {
         Bank { db, ledger, combiner, accounts, day, _dir: dir }
     }
 
+    /// Another ledger on the same books, which has nothing in memory yet.
+    pub fn restarted(&self) -> Arc<Ledger> {
+        Arc::new(Ledger::new(self.db.clone(), KRW.name, 1, UtcOffset::SEOUL, Dice::seeded(3)))
+    }
+
     pub async fn weather(&self, flush: i64, statement: i64, everything: i64) {
         let mut tx = self.db.begin("weather").await.unwrap();
         let sql = "UPDATE weather SET flush = ?, statement = ?, everything = ?";
@@ -101,4 +109,26 @@ async fn after_a_commit_that_failed_memory_is_read_again_and_then_trusted() {
     bank.weather(0, 0, 0).await;
     bank.post("2", bank.credit(0, 10)).await.unwrap();
     assert_eq!(bank.balance(0).await, 110);
+}
+
+#[tokio::test]
+async fn a_standing_that_comes_late_does_not_hide_a_newer_one_in_the_store() {
+    let bank = Bank::new(1).await;
+    let owner = CustomerId::from_parts(1, 1);
+    let frozen = Owner { version: 2, marks: Marks::SANCTIONED };
+    let mut tx = bank.db.begin("standing").await.unwrap();
+    assert!(store::accounts::keep_owner(&mut tx, owner, frozen, "person").await.unwrap());
+    tx.commit().await.unwrap();
+    let restarted = bank.restarted();
+    restarted.alone("first").await.unwrap().commit().await.unwrap();
+    restarted.take_standing(owner, Owner { version: 1, marks: Marks::default() }).await;
+    let combiner = Combiner::start(Arc::clone(&restarted));
+    let outcomes = combiner.post(vec![bank.command("1", bank.credit(0, 1))]).await.unwrap();
+    assert!(matches!(&outcomes[..], [Outcome::Refused(why, false)] if why[0].0 == Code::Sanctioned), "{outcomes:?}");
+    // What is in memory follows newer ones, and only those.
+    for (version, marks) in [(1, Marks::default()), (3, Marks::KYC_EXPIRED), (2, Marks::default())] {
+        restarted.take_standing(owner, Owner { version, marks }).await;
+    }
+    let known = restarted.look(number_of(bank.accounts[0]), |_, owner| owner).await.unwrap().unwrap();
+    assert_eq!(known, Owner { version: 3, marks: Marks::KYC_EXPIRED });
 }
