@@ -3,8 +3,10 @@
 //! Callers push their commands and await their own outcomes; one lane takes whatever has queued, up to a limit,
 //! and posts it as one batch. While a batch is flushed the next is already decided. A full queue says "busy".
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use jangbu_platform::db::Fault;
 use jangbu_platform::task;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -104,18 +106,21 @@ async fn post_batch(ledger: &Arc<Ledger>, room: Room, batch: Vec<Request>) {
             Some(room) => room,
             None => ledger.room().await,
         };
-        match post(ledger, room, commands).await {
+        // The lane outlives a bug: memory is read anew, and those behind it are served.
+        let posted = AssertUnwindSafe(post(ledger, room, commands)).catch_unwind().await;
+        let bug = |_| Err((Fault::Damaged("deciding a batch panicked".into()), None));
+        match posted.map_or_else(bug, |posted| posted.map_err(|(fault, commands)| (fault, Some(commands)))) {
             Ok(answers) => drop(task::spawn(answer(waiters, answers))),
-            Err((fault, _)) if waiters.len() == 1 => {
-                for waiter in waiters {
-                    let _ = waiter.answer.send(Err(fault.clone())); // a caller who left doesn't hear it
-                }
-            }
-            Err((_, mut commands)) => {
+            Err((_, Some(mut commands))) if waiters.len() > 1 => {
                 let half = waiters.split_off(waiters.len() / 2);
                 let first: usize = waiters.iter().map(|w| w.count).sum();
                 let rest = commands.split_off(first);
                 parts.extend([(half, rest), (waiters, commands)]);
+            }
+            Err((fault, _)) => {
+                for waiter in waiters {
+                    let _ = waiter.answer.send(Err(fault.clone())); // a caller who left doesn't hear it
+                }
             }
         }
     }

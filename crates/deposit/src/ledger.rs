@@ -124,6 +124,16 @@ impl State {
         (self.seq, decide::decide(&mut self.book, self.seq, command, now))
     }
 
+    /// Memory is in the middle of a change: should it end there, by a bug, all is read anew.
+    pub fn deciding(&mut self) {
+        self.ready = false;
+    }
+
+    /// What was begun is whole.
+    pub fn decided(&mut self) {
+        self.ready = true;
+    }
+
     /// Notes that an account must be written back.
     pub fn touch(&mut self, no: u64) {
         self.dirty.insert(no);
@@ -170,45 +180,43 @@ pub struct Ledger {
     unfolded: Mutex<FxHashSet<u64>>,
 }
 
-/// The ledger to oneself: nothing is decided that is not also in this unit of work or before it.
+/// The ledger to oneself: nothing is decided that is not also in this unit of work or before it. Dropped before it is
+/// finished, by a fault or a bug, it takes along all that is in memory: what was changed there doesn't stand.
 pub struct Alone<'a> {
     /// The unit of work.
     pub tx: Tx,
     /// The state, current as of everything before `tx`.
     pub state: MutexGuard<'a, State>,
+    finished: bool,
     _room: Room,
 }
 
 impl Alone<'_> {
-    /// Ends the statements; the flush may still be under way. When it can't, memory is forgotten with it.
+    /// Ends the statements; the flush may still be under way.
     ///
     /// # Errors
     /// Nothing of it stands.
     pub async fn finish(mut self) -> Result<Flush, Fault> {
-        match self.tx.finish().await {
-            Ok(flush) => {
-                let flush = flush.shared();
-                self.state.flush = Some(flush.clone());
-                Ok(flush)
-            }
-            Err(fault) => {
-                self.state.forget();
-                Err(fault)
-            }
-        }
+        let flush = self.tx.finish().await?.shared();
+        self.state.flush = Some(flush.clone());
+        self.finished = true;
+        Ok(flush)
     }
 
-    /// Makes it durable.
+    /// Makes it durable. Also how a flow ends that changed nothing: what it read may wait for its flush.
     ///
     /// # Errors
     /// Nothing of it stands.
     pub async fn commit(self) -> Result<(), Fault> {
         self.finish().await?.await
     }
+}
 
-    /// Forgets what was decided in memory: it does not stand.
-    pub fn abandon(mut self) {
-        self.state.forget();
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.state.forget();
+        }
     }
 }
 
@@ -253,13 +261,23 @@ impl Ledger {
             state.generation = self.pipeline.next_generation();
             state.ready = true;
         }
-        Ok(Alone { tx, state, _room: room })
+        Ok(Alone { tx, state, finished: false, _room: room })
     }
 
     /// The state without a unit of work, when it can be trusted.
     pub(crate) async fn current(&self) -> Option<MutexGuard<'_, State>> {
         let state = self.state.lock().await;
         self.is_current(&state).then_some(state)
+    }
+
+    /// The state without a unit of work, read anew if need be.
+    async fn trusted(&self) -> Result<MutexGuard<'_, State>, Fault> {
+        loop {
+            if let Some(state) = self.current().await {
+                return Ok(state);
+            }
+            self.alone("deposit.rebuild").await?.finish().await?.await?;
+        }
     }
 
     fn is_current(&self, state: &State) -> bool {
@@ -283,10 +301,7 @@ impl Ledger {
     /// # Errors
     /// The store can't be read, or the flush failed.
     pub async fn look<T>(&self, no: u64, look: impl Fn(&Account, Owner) -> T) -> Result<Option<T>, Fault> {
-        let state = match self.current().await {
-            Some(state) => state,
-            None => self.alone("deposit.rebuild").await?.state,
-        };
+        let state = self.trusted().await?;
         if let Some(account) = state.book.accounts.get(no) {
             let owner = state.book.owners.get(&account.customer).copied().unwrap_or_default();
             let (seen, changed) = (look(account, owner), account.changed);
@@ -310,10 +325,7 @@ impl Ledger {
     /// # Errors
     /// The store can't be read.
     pub async fn product_of(&self, account: &Account) -> Result<Option<Arc<Product>>, Fault> {
-        let state = match self.current().await {
-            Some(state) => state,
-            None => self.alone("deposit.rebuild").await?.state,
-        };
+        let state = self.trusted().await?;
         Ok(state.products.get(account.product as usize).cloned())
     }
 

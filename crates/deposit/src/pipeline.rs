@@ -4,6 +4,7 @@
 //! work and shares its flush. When a batch can't be written, all that was decided after it rests on sand: its whole
 //! generation is refused, and memory is read anew.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -150,7 +151,9 @@ async fn run(shore: Arc<Shore>, mut jobs: mpsc::UnboundedReceiver<Job>) {
         while let Ok(job) = jobs.try_recv() {
             group.push(job);
         }
-        let begun = shore.write(tx, generation, &group).await;
+        // Should a bug end it midway, nothing of it stands; the next generation goes on.
+        let begun = AssertUnwindSafe(shore.write(tx, generation, &group)).catch_unwind().await;
+        let begun = begun.unwrap_or_else(|_| Err(Fault::Damaged("writing a batch panicked".into())));
         if begun.is_err() {
             shore.failed.fetch_max(generation, Ordering::SeqCst);
         }

@@ -8,7 +8,7 @@ use jangbu_kernel::id::{AccountId, CustomerId};
 use jangbu_kernel::money::Currency;
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::audit::{self, Deed};
-use jangbu_platform::db::{Answer, Fault, Key, Recall};
+use jangbu_platform::db::{Answer, Fault, Key, Recall, Tx};
 
 use crate::domain::book::{Account, Day, Marks, Owner, Used};
 use crate::domain::chain::Path;
@@ -62,7 +62,10 @@ pub struct Shown {
 /// # Errors
 /// The store can't be read.
 pub async fn kept(ledger: &Ledger, key: &Key, hash: u64) -> Result<Option<Kept>, Fault> {
-    let mut tx = ledger.db.read("deposit.kept").await?;
+    recall(&mut ledger.db.read("deposit.kept").await?, key, hash).await
+}
+
+async fn recall(tx: &mut Tx, key: &Key, hash: u64) -> Result<Option<Kept>, Fault> {
     Ok(match tx.recall(key, hash).await? {
         Recall::Same(answer) => Some(Kept::Again(answer)),
         Recall::KeyReused => Some(Kept::KeyReused),
@@ -83,10 +86,8 @@ pub async fn open(
 ) -> Result<Kept, Fault> {
     let mut alone = ledger.alone("deposit.open_account").await?;
     let (tx, state) = (&mut alone.tx, &mut alone.state);
-    match tx.recall(key, hash).await? {
-        Recall::Same(answer) => return Ok(Kept::Again(answer)),
-        Recall::KeyReused => return Ok(Kept::KeyReused),
-        Recall::New => {}
+    if let Some(kept) = recall(tx, key, hash).await? {
+        return alone.commit().await.map(|()| kept);
     }
     if let Some(standing) = &opening.standing {
         standing::keep(tx, standing).await?;
@@ -196,16 +197,15 @@ pub async fn set_mark(
     let mut alone = ledger.alone("deposit.set_mark").await?;
     let (tx, state) = (&mut alone.tx, &mut alone.state);
     ledger.load(tx, state, number_of(id)).await?;
-    let Some(mut account) = find(&state.book, id).cloned() else { return Ok(None) };
+    let Some(mut account) = find(&state.book, id).cloned() else { return alone.commit().await.map(|()| None) };
     if account.marks.any(mark) == on {
-        return Ok(Some(())); // as it was: no deed
+        return alone.commit().await.map(Some); // as it was: no deed
     }
     account.marks = account.marks.with(mark, on);
     store::accounts::update_standing(tx, &account).await?;
     audit::note(tx, deed).await?;
     state.book.accounts.insert(account);
-    alone.commit().await?;
-    Ok(Some(()))
+    alone.commit().await.map(Some)
 }
 
 /// Closes an empty account, once per key; `answer` makes the answer that is kept. `None` when there is no such account.
@@ -221,14 +221,18 @@ pub async fn close(
 ) -> Result<Option<Kept>, Fault> {
     let mut alone = ledger.alone("deposit.close_account").await?;
     let (tx, state) = (&mut alone.tx, &mut alone.state);
-    match tx.recall(key, hash).await? {
-        Recall::Same(answer) => return Ok(Some(Kept::Again(answer))),
-        Recall::KeyReused => return Ok(Some(Kept::KeyReused)),
-        Recall::New => {}
+    if let Some(kept) = recall(tx, key, hash).await? {
+        return alone.commit().await.map(|()| Some(kept));
     }
     ledger.load(tx, state, number_of(id)).await?;
-    let Some(account) = find(&state.book, id).cloned() else { return Ok(None) };
-    let Some((number, product)) = store::accounts::describe(tx, account.no).await? else { return Ok(None) };
+    let account = find(&state.book, id).cloned();
+    let shown = match &account {
+        Some(account) => store::accounts::describe(tx, account.no).await?,
+        None => None,
+    };
+    let (Some(account), Some((number, product))) = (account, shown) else {
+        return alone.commit().await.map(|()| None);
+    };
     let closed = if account.closed_on.is_some() {
         Err(vec![(Code::AccountClosed, "it was closed before".to_owned())])
     } else if account.ledger != 0 || account.held != 0 {

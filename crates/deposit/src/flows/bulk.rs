@@ -32,16 +32,9 @@ pub async fn load_accounts(
     let opening = Opening { customer, product: product.to_owned(), currency: None, date, standing: None };
     let mut opened = Vec::with_capacity(count as usize);
     for _ in 0..count.min(ACCOUNTS_PER_LOAD_MAX) {
-        let (account, number) = match decide_opening(ledger, tx.now(), state, &opening, owner) {
-            Ok(Ok(decided)) => decided,
-            Ok(Err(refusal)) => {
-                alone.abandon(); // the numbers taken so far are given back
-                return Ok(Err(refusal));
-            }
-            Err(fault) => {
-                alone.abandon();
-                return Err(fault);
-            }
+        let (account, number) = match decide_opening(ledger, tx.now(), state, &opening, owner)? {
+            Ok(decided) => decided,
+            Err(refusal) => return Ok(Err(refusal)), // nothing stands, and the numbers taken so far are given back
         };
         store::accounts::insert(tx, &account, &number, product).await?;
         state.last_no = account.no;

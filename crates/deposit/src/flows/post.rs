@@ -143,6 +143,7 @@ async fn decide_at_once(
         return Err((commands, Some((state.generation, seen))));
     }
     let mut batch = Batch::new(ledger.db.now(), commands.len());
+    state.deciding();
     for (i, command) in commands.iter().enumerate() {
         if i % FETCHED_AHEAD == 0 {
             fetch(&state.book, &commands[i..commands.len().min(i + FETCHED_AHEAD)]);
@@ -157,6 +158,7 @@ async fn decide_at_once(
         batch.outcomes.push(outcome);
     }
     batch.commands = commands;
+    state.decided();
     let sent = ledger.send(&mut state, room, Work::Postings(batch));
     drop(state);
     let ledger = Arc::clone(ledger);
@@ -183,14 +185,10 @@ async fn decide_alone(
     };
     let mut batch = match decide_all(ledger, &mut alone.tx, &mut alone.state, &commands, taken).await {
         Ok(batch) => batch,
-        Err(fault) => {
-            alone.abandon();
-            return Err((fault, commands));
-        }
+        Err(fault) => return Err((fault, commands)),
     };
     batch.commands = commands;
     if let Err(fault) = batch.store(&mut alone.tx).await {
-        alone.abandon();
         return Err((fault, batch.commands));
     }
     match alone.finish().await {
@@ -505,3 +503,7 @@ fn refusal_from(text: &str) -> Refusal {
     };
     text.lines().filter_map(line).collect()
 }
+
+#[cfg(test)]
+#[path = "../tests/bugs.rs"]
+mod tests;

@@ -22,7 +22,7 @@ pub async fn add_version(
         Ok(terms) => terms,
         Err(flaws) => return Ok(Err(flaws)),
     };
-    let flaw = |field: &str, why: &str| Ok(Err(vec![(field.to_owned(), why.to_owned())]));
+    let flaw = |field: &str, why: &str| Err(vec![(field.to_owned(), why.to_owned())]);
     let mut alone = ledger.alone("deposit.add_terms").await?;
     let (tx, state) = (&mut alone.tx, &mut alone.state);
     let text = text.clone().complete();
@@ -30,27 +30,29 @@ pub async fn add_version(
     if let Some(stands) = store::products::find(tx, &text.code, terms.from).await? {
         let stands: TermsText = serde_json::from_str(&stands).map_err(|e| Fault::Damaged(e.to_string()))?;
         if stands.complete() == text {
-            return Ok(Ok(())); // as it stands: no deed
+            return alone.commit().await.map(Ok); // as it stands: no deed
         }
     }
     if let Some(first) = state.product(&text.code).and_then(|at| state.products[at as usize].history.versions().first())
     {
         if (first.currency, first.kind) != (terms.currency, terms.kind) {
-            return flaw("code", "is of a product that keeps its currency and kind");
+            let flaw = flaw("code", "is of a product that keeps its currency and kind");
+            return alone.commit().await.map(|()| flaw);
         }
         // A rate of a day that ended may have been paid by: it stays.
         if terms.from < today {
-            return flaw("from", "must not lie before today: terms of days that ended stay as they are");
+            let flaw = flaw("from", "must not lie before today: terms of days that ended stay as they are");
+            return alone.commit().await.map(|()| flaw);
         }
     }
     if store::products::insert(tx, &text.code, terms.from, &kept).await? == Inserted::Duplicate {
-        return flaw("from", "has a version already, which stands");
+        let flaw = flaw("from", "has a version already, which stands");
+        return alone.commit().await.map(|()| flaw);
     }
     let result = format!("terms from {} on", terms.from);
     let deed = Deed { who, what: "product.version", subject: &text.code, reason: "", result: &result };
     audit::note(tx, &deed).await?;
     state.offer(&text.code, terms);
     state.take_limits();
-    alone.commit().await?;
-    Ok(Ok(()))
+    alone.commit().await.map(Ok)
 }

@@ -38,7 +38,7 @@ const WEATHER: [&str; 7] = [
         WHEN abs(random()) % 100 < (SELECT everything FROM weather) BEGIN SELECT RAISE(ROLLBACK, 'storm'); END",
 ];
 
-pub(super) struct Bank {
+pub(crate) struct Bank {
     pub db: Db,
     pub ledger: Arc<Ledger>,
     pub combiner: Combiner,
@@ -131,4 +131,16 @@ async fn a_standing_that_comes_late_does_not_hide_a_newer_one_in_the_store() {
     }
     let known = restarted.look(number_of(bank.accounts[0]), |_, owner| owner).await.unwrap().unwrap();
     assert_eq!(known, Owner { version: 3, marks: Marks::KYC_EXPIRED });
+}
+
+#[tokio::test]
+async fn accounts_that_could_not_be_loaded_take_no_numbers() {
+    let bank = Bank::new(1).await;
+    let mut tx = bank.db.begin("full").await.unwrap();
+    let sql = "CREATE TRIGGER full BEFORE INSERT ON account WHEN NEW.no = 4 BEGIN SELECT RAISE(ABORT, 'full'); END";
+    tx.execute(sql, &[]).await.unwrap();
+    tx.commit().await.unwrap();
+    let load = |count| load_accounts(&bank.ledger, CustomerId::from_parts(1, 1), "plain", bank.day, count);
+    load(5).await.unwrap_err();
+    assert_eq!(load(1).await.unwrap().unwrap().into_iter().map(number_of).collect::<Vec<_>>(), [2]);
 }

@@ -8,7 +8,7 @@ mod edge;
 mod eligible;
 mod keys;
 mod lists;
-mod lost;
+pub(crate) mod lost;
 mod noise;
 mod opening;
 mod simulated;
