@@ -20,8 +20,8 @@ use jangbu_platform::dice::Dice;
 use jangbu_platform::edge::{CALLS_UNDER_WAY_MAX, Edge, beside};
 use jangbu_platform::http::{Gate, with_fallbacks};
 use jangbu_platform::kv::{Kv, KvLimits};
+use jangbu_platform::log::Log;
 use jangbu_platform::log::retention::{self, KEPT_DAYS_DEFAULT, Retention};
-use jangbu_platform::log::{Log, PARTITIONS};
 use jangbu_platform::migrate;
 use jangbu_platform::relay::{self, Outgoing};
 use jangbu_platform::service::{Job, Service, Stop, World, run_job};
@@ -271,12 +271,11 @@ async fn wait_until_left(outgoing: &dyn Outgoing) -> Result<bool, Fault> {
 /// Waits until a group has taken what the topic now holds; whether there was anything to take.
 async fn wait_until_taken(log: &Log, group: &str, topic: &str) -> Result<bool, Fault> {
     let mut found = false;
-    for part in 0..PARTITIONS {
-        let end = log.end(topic, part).await?;
-        while log.committed(group, topic, part).await? < end {
-            found = true;
-            pause().await;
-        }
+    let ends = log.ends(topic).await?;
+    let behind = |taken: &[i64]| taken.iter().zip(&ends).any(|(taken, end)| taken < end);
+    while behind(&log.committed(group, topic).await?) {
+        found = true;
+        pause().await;
     }
     Ok(found)
 }

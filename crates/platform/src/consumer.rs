@@ -1,7 +1,7 @@
 //! Takes events from the log into a service, once in effect.
 //!
-//! One unit of work notes the events' ids and runs the handler; a repeat does nothing; the offset is committed
-//! after it. A batch that fails is tried again by halves until the culprit stands alone. That is parked as a dead
+//! A member of a group is given events that are its own until it asks again. One unit of work notes their ids and runs
+//! the handler; a repeat does nothing; the offset is committed after it. A batch that fails is tried again by halves until the culprit stands alone. That is parked as a dead
 //! letter, after growing waits where waiting may help; later events of its key queue behind it, those of other keys
 //! go on.
 //!
@@ -16,12 +16,14 @@ pub mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jangbu_kernel::id::DeadLetterId;
 
 use crate::audit::{self, Deed};
 use crate::db::{Db, Event, Fault, Inserted, Tx, Value};
-use crate::log::{Log, PARTITIONS};
+use crate::log::Log;
+use crate::log::group::Member;
 use crate::service::Stop;
 
 /// Events taken by one unit of work, unless the handler says otherwise.
@@ -30,8 +32,10 @@ pub const EVENTS_PER_TX_MAX: u32 = 512;
 pub const TRIES_MAX: u32 = 5;
 /// First wait after a failure, in milliseconds; each next one is doubled.
 const BACKOFF_MS_FIRST: u64 = 20;
-/// How long a consumer sleeps when nothing wakes it, in milliseconds.
+/// How long a consumer waits for events before it looks whether there is something else to do, in milliseconds.
 const IDLE_MS_MAX: u64 = 200;
+/// How long a consumer that is told to end goes on taking what is there, in milliseconds. More may come all the time.
+const STOPPING_MS_MAX: u64 = 5_000;
 /// How long an event that was taken is remembered, in microseconds: thirty days.
 const INBOX_KEPT_US: i64 = 30 * 86_400 * 1_000_000;
 /// Inbox rows looked at by one look of a sweep.
@@ -107,25 +111,20 @@ pub struct Redriven {
 }
 
 impl Consumer {
-    /// Runs until `stop`.
+    /// Runs until `stop`, then takes what is there already, for a bounded time.
     pub async fn run(self, log: Log, stop: Stop) {
-        let appended = log.appended();
-        let (mut failures, mut sweep) = (0, Sweep::default());
-        loop {
-            let mut woken = Box::pin(appended.notified());
-            woken.as_mut().enable(); // an append between the look and the sleep still wakes
-            match self.round(&log).await {
+        let (mut failures, mut sweep, mut member) = (0, Sweep::default(), None);
+        let mut late = Box::pin(async {
+            stop.wait().await;
+            tokio::time::sleep(Duration::from_millis(STOPPING_MS_MAX)).await;
+        });
+        while late.as_mut().now_or_never().is_none() {
+            match self.round(&log, &mut member, &stop).await {
                 Ok(0) if stop.is_stopping() => return,
                 Ok(0) => {
                     failures = 0;
                     if let Err(e) = self.forget_old(&mut sweep).await {
                         tracing::warn!(group = self.group, error = %e, "old events could not be forgotten");
-                    }
-                    tokio::select! {
-                        biased;
-                        () = woken => {}
-                        () = stop.wait() => {}
-                        () = tokio::time::sleep(Duration::from_millis(IDLE_MS_MAX)) => {}
                     }
                 }
                 Ok(_) => failures = 0,
@@ -141,24 +140,48 @@ impl Consumer {
         }
     }
 
-    /// Takes what has come to every partition once; how many events.
+    /// Takes what comes next; how many events.
+    async fn round(&self, log: &Log, member: &mut Option<Box<dyn Member>>, stop: &Stop) -> Result<usize, Fault> {
+        let from = match member {
+            Some(from) => from,
+            None => member.insert(log.join(self.group, &self.topics).await?),
+        };
+        let wait = Duration::from_millis(if stop.is_stopping() { 0 } else { IDLE_MS_MAX });
+        let records = tokio::select! {
+            records = from.next(self.handler.events_per_tx_max(), wait) => records,
+            () = stop.wait(), if !stop.is_stopping() => return Ok(1), // as if something had come: it looks once more
+        };
+        let done = match records {
+            Ok(records) => {
+                let events: Vec<Event> = records.into_iter().map(|record| record.event).collect();
+                self.take(&events).await?; // the member stays, and gives the same again
+                from.taken().await.map(|()| events.len())
+            }
+            Err(fault) => Err(fault),
+        };
+        if done.is_err() {
+            *member = None; // whatever the log has against it, a new one begins at what is noted
+        }
+        done
+    }
+
+    /// Takes all there is, and ends; how many events.
     ///
     /// # Errors
     /// The database or the log failed.
-    pub async fn round(&self, log: &Log) -> Result<usize, Fault> {
+    pub async fn drain(&self, log: &Log) -> Result<usize, Fault> {
+        let mut from = log.join(self.group, &self.topics).await?;
         let mut taken = 0;
-        for topic in &self.topics {
-            for part in 0..PARTITIONS {
-                let from = log.committed(self.group, topic, part).await?;
-                let records = log.read(topic, part, from, self.handler.events_per_tx_max()).await?;
-                let Some(last) = records.last().map(|r| r.offset) else { continue };
-                let events: Vec<Event> = records.into_iter().map(|r| r.event).collect();
-                self.take(&events).await?;
-                log.commit(self.group, topic, part, last + 1).await?;
-                taken += events.len();
+        loop {
+            let records = from.next(self.handler.events_per_tx_max(), Duration::ZERO).await?;
+            if records.is_empty() {
+                return Ok(taken);
             }
+            taken += records.len();
+            let events: Vec<Event> = records.into_iter().map(|record| record.event).collect();
+            self.take(&events).await?;
+            from.taken().await?;
         }
-        Ok(taken)
     }
 
     async fn take(&self, events: &[Event]) -> Result<(), Fault> {

@@ -1,6 +1,7 @@
 //! The event log: topics of partitions, groups with offsets, at least once. Its engine is embedded, or a broker.
 
 mod embedded;
+pub mod group;
 pub mod retention;
 
 use std::path::Path;
@@ -14,10 +15,11 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::clock::Clock;
 use crate::db::{Event, Fault};
 use crate::dice::Dice;
+use crate::log::group::{Groups, Member, Turns};
 use crate::log::retention::Retention;
 use crate::migrate::Migration;
 
-/// Partitions of a topic. Order is kept within a key, and a key lives in one partition.
+/// Partitions of a topic of the embedded log. Order is kept within a key, and a key lives in one partition.
 pub const PARTITIONS: u32 = 4;
 
 /// The embedded log's own schema.
@@ -27,6 +29,8 @@ pub const MIGRATIONS: &[Migration] =
 /// An event with its place in the log.
 #[derive(Clone, Debug)]
 pub struct Record {
+    /// Its partition.
+    pub part: u32,
     /// Its place in its partition.
     pub offset: i64,
     /// The event.
@@ -50,12 +54,12 @@ pub trait Engine: Send + Sync {
         offset: i64,
         limit: u32,
     ) -> BoxFuture<'a, Result<Vec<Record>, Fault>>;
-    /// The offset from which a group reads on.
-    fn committed<'a>(&'a self, group: &'a str, topic: &'a str, part: u32) -> BoxFuture<'a, Result<i64, Fault>>;
+    /// Of each partition of a topic, the offset from which a group reads on.
+    fn committed<'a>(&'a self, group: &'a str, topic: &'a str) -> BoxFuture<'a, Result<Vec<i64>, Fault>>;
     /// Notes that a group has taken everything before `next`.
     fn commit<'a>(&'a self, group: &'a str, topic: &'a str, part: u32, next: i64) -> BoxFuture<'a, Result<(), Fault>>;
-    /// The offset that the next event of a partition will get.
-    fn end<'a>(&'a self, topic: &'a str, part: u32) -> BoxFuture<'a, Result<i64, Fault>>;
+    /// Of each partition of a topic, the offset that its next event will get.
+    fn ends<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, Result<Vec<i64>, Fault>>;
     /// Takes one step of forgetting what the rule does not keep; how many records. Servers have rules of their own.
     fn forget<'a>(&'a self, _rule: &'a Retention) -> BoxFuture<'a, Result<u64, Fault>> {
         Box::pin(std::future::ready(Ok(0)))
@@ -70,6 +74,7 @@ pub trait Engine: Send + Sync {
 #[derive(Clone)]
 pub struct Log {
     engine: Arc<dyn Engine>,
+    groups: Arc<dyn Groups>,
     appended: Arc<Notify>,
 }
 
@@ -79,17 +84,25 @@ impl std::fmt::Debug for Log {
     }
 }
 
-/// The partition in which `key` lives.
+/// The partition of the embedded log in which `key` lives.
 #[must_use]
 pub fn partition_of(key: &str) -> u32 {
     u32::try_from(xxh3_64(key.as_bytes()) % u64::from(PARTITIONS)).unwrap_or(0)
 }
 
 impl Log {
-    /// A log on an engine.
+    /// A log on an engine that knows no groups: members of a group are in this process, and take turns.
     #[must_use]
     pub fn new(engine: Arc<dyn Engine>) -> Log {
-        Log { engine, appended: Arc::default() }
+        let appended = Arc::<Notify>::default();
+        let groups = Arc::new(Turns::new(Arc::clone(&engine), Arc::clone(&appended)));
+        Log { engine, groups, appended }
+    }
+
+    /// A log on an engine that keeps groups itself.
+    #[must_use]
+    pub fn with_groups(engine: Arc<dyn Engine>, groups: Arc<dyn Groups>) -> Log {
+        Log { engine, groups, appended: Arc::default() }
     }
 
     /// Opens the embedded log on `path`, made when missing.
@@ -126,27 +139,38 @@ impl Log {
         self.engine.read(topic, part, offset, limit).await
     }
 
-    /// The last `limit` records of a partition, in order.
+    /// The last `limit` records of each partition, in order within each.
     ///
     /// # Errors
     /// The engine failed.
-    pub async fn latest(&self, topic: &str, part: u32, limit: u32) -> Result<Vec<Record>, Fault> {
-        let end = self.end(topic, part).await?;
-        self.read(topic, part, (end - i64::from(limit)).max(0), limit).await
+    pub async fn latest(&self, topic: &str, limit: u32) -> Result<Vec<Record>, Fault> {
+        let mut found = Vec::new();
+        for (part, end) in (0..).zip(self.ends(topic).await?) {
+            found.extend(self.read(topic, part, (end - i64::from(limit)).max(0), limit).await?);
+        }
+        Ok(found)
     }
 
-    /// The offset from which a group reads on.
+    /// Becomes a member of a group that reads these topics.
     ///
     /// # Errors
     /// The engine failed.
-    pub async fn committed(&self, group: &str, topic: &str, part: u32) -> Result<i64, Fault> {
-        self.engine.committed(group, topic, part).await
+    pub async fn join(&self, group: &str, topics: &[String]) -> Result<Box<dyn Member>, Fault> {
+        self.groups.join(group, topics).await
     }
 
-    /// Notes that a group has taken everything before `next`.
+    /// Of each partition of a topic, the offset from which a group reads on.
     ///
     /// # Errors
-    /// The engine failed; the records will come again.
+    /// The engine failed.
+    pub async fn committed(&self, group: &str, topic: &str) -> Result<Vec<i64>, Fault> {
+        self.engine.committed(group, topic).await
+    }
+
+    /// Says for a group without members that it has taken everything before `next`.
+    ///
+    /// # Errors
+    /// The engine failed, or the group has members and a broker lets them alone say so.
     pub async fn commit(&self, group: &str, topic: &str, part: u32, next: i64) -> Result<(), Fault> {
         self.engine.commit(group, topic, part, next).await
     }
@@ -156,21 +180,18 @@ impl Log {
     /// # Errors
     /// The engine failed.
     pub async fn lag(&self, group: &str, topic: &str) -> Result<i64, Fault> {
-        let mut lag = 0;
-        for part in 0..PARTITIONS {
-            // In this order: what is taken in between never makes a group be ahead of the log.
-            let taken = self.committed(group, topic, part).await?;
-            lag += self.end(topic, part).await? - taken;
-        }
-        Ok(lag)
+        // In this order: what is taken in between never makes a group be ahead of the log.
+        let taken = self.committed(group, topic).await?;
+        let ends = self.ends(topic).await?;
+        Ok(ends.iter().zip(&taken).map(|(end, taken)| end - taken).sum())
     }
 
-    /// The offset that the next event of a partition will get.
+    /// Of each partition of a topic, the offset that its next event will get.
     ///
     /// # Errors
     /// The engine failed.
-    pub async fn end(&self, topic: &str, part: u32) -> Result<i64, Fault> {
-        self.engine.end(topic, part).await
+    pub async fn ends(&self, topic: &str) -> Result<Vec<i64>, Fault> {
+        self.engine.ends(topic).await
     }
 
     /// Takes one small step of forgetting what the rule does not keep; how many records, none when nothing is left to
@@ -188,11 +209,5 @@ impl Log {
     /// The engine failed. What was appended is safe all the same.
     pub async fn close(&self) -> Result<(), Fault> {
         self.engine.close().await
-    }
-
-    /// Woken after each append.
-    #[must_use]
-    pub fn appended(&self) -> Arc<Notify> {
-        Arc::clone(&self.appended)
     }
 }

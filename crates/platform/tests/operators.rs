@@ -247,7 +247,7 @@ async fn office() -> Office {
     let handler = Arc::new(Doorman::default());
     let consumer =
         Consumer { group: "g", topics: vec!["doors".into()], db: world.db.clone(), handler: handler.clone() };
-    while consumer.round(&log).await.unwrap() > 0 {}
+    consumer.drain(&log).await.unwrap();
     let keys = Keyring::in_memory(Dice::seeded(1));
     let edge = Edge::new(Gate::new(keys.clone(), world.clock.clone()), Dice::seeded(2), Metrics::default());
     let desk = Desk::new(&world.db, &[consumer], vec![Arc::new(OpenDoor)]);

@@ -186,7 +186,7 @@ async fn events_arrive_once_in_effect_and_a_bad_one_is_parked_with_those_behind_
 
     let handler = Arc::new(Adder(AtomicUsize::new(0)));
     let group = Consumer { group: "g", topics: vec!["things".into()], db: db.clone(), handler: handler.clone() };
-    while group.round(&log).await.unwrap() > 0 {}
+    group.drain(&log).await.unwrap();
     assert_eq!(log.lag("g", "things").await.unwrap(), 0);
     assert_eq!(count(&db).await, 3, "1, 2 and 4; 3 queues behind the bad one");
 
@@ -258,7 +258,7 @@ async fn one_bad_event_among_many_costs_few_tries_and_repeats_cost_none_twice() 
         .collect();
     log.append(&events).await.unwrap();
     log.append(&events[..10]).await.unwrap();
-    while group.round(&log).await.unwrap() > 0 {}
+    group.drain(&log).await.unwrap();
     let want: Vec<i64> = (0..1_000).filter(|n| *n != 700).collect();
     assert_eq!(noted(&db).await, want, "in order, and once");
     let calls = handler.calls.load(Ordering::SeqCst);
@@ -310,7 +310,7 @@ async fn a_caller_who_leaves_while_a_redrive_commits_leaves_nothing_half_told() 
     let (db, log) = world(dir.path()).await;
     let (group, handler) = notes(&db);
     log.append(&[deed(0, "k", "bad0")]).await.unwrap();
-    while group.round(&log).await.unwrap() > 0 {}
+    group.drain(&log).await.unwrap();
     handler.healed.store(1, Ordering::SeqCst);
     let mut driving = Box::pin(group.redrive("k", "operator:kim", ""));
     // One look: the embedded engine is done with the statements, and the flush is under way.
@@ -333,7 +333,7 @@ async fn events_taken_long_ago_are_forgotten() {
     let (group, _) = notes(&db);
     let inbox = async || db.read("inbox").await.unwrap().query("SELECT event_id FROM inbox", &[]).await.unwrap().len();
     log.append(&(0..1_500).map(|n| deed(n, "k", &n.to_string())).collect::<Vec<_>>()).await.unwrap();
-    while group.round(&log).await.unwrap() > 0 {}
+    group.drain(&log).await.unwrap();
     let mut sweep = Sweep::default();
     assert_eq!(group.forget_old(&mut sweep).await.unwrap(), 0, "they are young");
     // As if they had been taken a month earlier, but for one.

@@ -130,7 +130,7 @@ impl Books {
     /// Tells events and lets the service take all it can.
     pub async fn take(&self, events: &[Event]) {
         self.log.append(events).await.unwrap();
-        while self.consumer.round(&self.log).await.unwrap() > 0 {}
+        self.consumer.drain(&self.log).await.unwrap();
     }
 
     /// Tells a script, a posting a line.

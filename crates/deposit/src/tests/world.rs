@@ -188,7 +188,7 @@ impl World {
             payload: serde_json::to_string(&standing).unwrap(),
         };
         self.log.append(&[event]).await.unwrap();
-        while self.consumer.round(&self.log).await.unwrap() > 0 {}
+        self.consumer.drain(&self.log).await.unwrap();
     }
 
     /// A customer with these marks, known to the customer service alone.

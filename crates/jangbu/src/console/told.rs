@@ -4,7 +4,7 @@ use jangbu_contracts::customer::StandingChangedV1;
 use jangbu_contracts::deposit::{Entry, PostingRecordedV1, Side};
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::db::{Event, Fault};
-use jangbu_platform::log::{Log, PARTITIONS, Record};
+use jangbu_platform::log::{Log, Record};
 
 use super::figures::Told;
 use super::text::{masked, money};
@@ -19,9 +19,7 @@ pub const EVENTS_SHOWN_MAX: u32 = 12;
 pub async fn latest(log: &Log, topics: &[String]) -> Result<Vec<Told>, Fault> {
     let mut records: Vec<Record> = Vec::new();
     for topic in topics {
-        for part in 0..PARTITIONS {
-            records.extend(log.latest(topic, part, EVENTS_SHOWN_MAX).await?);
-        }
+        records.extend(log.latest(topic, EVENTS_SHOWN_MAX).await?);
     }
     records.sort_by_key(|record| std::cmp::Reverse((record.appended_at, record.offset)));
     records.truncate(EVENTS_SHOWN_MAX as usize);

@@ -110,6 +110,7 @@ impl Engine for Embedded {
                        WHERE topic = ? AND part = ? AND off >= ? ORDER BY off LIMIT ?";
             let rows = tx.query(sql, &[topic.into(), part.into(), offset.into(), limit.into()]).await?;
             let record = |r: &Row| Record {
+                part,
                 offset: r.int(0),
                 event: Event {
                     id: EventId::from_bytes(r.id(1)),
@@ -124,12 +125,16 @@ impl Engine for Embedded {
         })
     }
 
-    fn committed<'a>(&'a self, group: &'a str, topic: &'a str, part: u32) -> BoxFuture<'a, Result<i64, Fault>> {
+    fn committed<'a>(&'a self, group: &'a str, topic: &'a str) -> BoxFuture<'a, Result<Vec<i64>, Fault>> {
         Box::pin(async move {
             let mut tx = self.0.read("log.committed").await?;
-            let sql = "SELECT next_off FROM group_offset WHERE grp = ? AND topic = ? AND part = ?";
-            let row = tx.query_one(sql, &[group.into(), topic.into(), part.into()]).await?;
-            Ok(row.map_or(0, |r| r.int(0)))
+            let mut committed = Vec::new();
+            for part in 0..PARTITIONS {
+                let sql = "SELECT next_off FROM group_offset WHERE grp = ? AND topic = ? AND part = ?";
+                let row = tx.query_one(sql, &[group.into(), topic.into(), part.into()]).await?;
+                committed.push(row.map_or(0, |r| r.int(0)));
+            }
+            Ok(committed)
         })
     }
 
@@ -145,10 +150,14 @@ impl Engine for Embedded {
         })
     }
 
-    fn end<'a>(&'a self, topic: &'a str, part: u32) -> BoxFuture<'a, Result<i64, Fault>> {
+    fn ends<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, Result<Vec<i64>, Fault>> {
         Box::pin(async move {
-            let mut tx = self.0.read("log.end").await?;
-            end_of(&mut tx, (topic, part)).await
+            let mut tx = self.0.read("log.ends").await?;
+            let mut ends = Vec::new();
+            for part in 0..PARTITIONS {
+                ends.push(end_of(&mut tx, (topic, part)).await?);
+            }
+            Ok(ends)
         })
     }
     fn forget<'a>(&'a self, rule: &'a Retention) -> BoxFuture<'a, Result<u64, Fault>> {
