@@ -85,7 +85,7 @@ pub fn run(args: Args) -> Ended {
     let check = Check { dir, quiet: args.json, read: Vec::new(), breaks: Breaks::default(), controls: Vec::new() };
     let report = crate::runtime()?.block_on(check.all())?;
     if args.json {
-        println!("{}", serde_json::to_string(&report).map_err(|e| Failure::World(e.to_string()))?);
+        crate::say(&serde_json::to_string(&report).map_err(|e| Failure::World(e.to_string()))?);
     } else {
         show(&report);
     }
@@ -104,15 +104,17 @@ fn is_running(dir: &Path, service: &str) -> bool {
 fn show(report: &Report) {
     for read in &report.services {
         let Read { service, rows, accounts, deeds, dead_letters } = read;
-        println!("{service:<12} {rows} rows, {accounts} accounts, {deeds} deeds, {dead_letters} dead letters");
+        crate::say(&format!(
+            "{service:<12} {rows} rows, {accounts} accounts, {deeds} deeds, {dead_letters} dead letters"
+        ));
     }
     for Break { level, class, subject, detail } in &report.told {
-        println!("{level:?} {class:?} {subject}: {detail}");
+        crate::say(&format!("{level:?} {class:?} {subject}: {detail}"));
     }
     for (level, class, count) in &report.counts {
-        println!("{level:?} {class:?}: {count}");
+        crate::say(&format!("{level:?} {class:?}: {count}"));
     }
-    println!("{}", if report.ok { "the books balance" } else { "the books DO NOT balance" });
+    crate::say(if report.ok { "the books balance" } else { "the books DO NOT balance" });
 }
 
 impl Check {

@@ -1,5 +1,7 @@
 //! The one binary: the whole bank in one process, any service alone, and the tools around them.
 
+#![warn(clippy::print_stdout)] // it panics when nobody reads: see [`say`]
+
 mod bank;
 mod bench;
 mod check;
@@ -135,7 +137,7 @@ fn main() -> ExitCode {
             Command::Bench(args) => bench::run(args),
             Command::Token(args) => token::run(args),
             Command::Services => {
-                print!("{}", services::drawing());
+                say(services::drawing().trim_end());
                 Ok(Verdict::Done)
             }
         };

@@ -52,13 +52,13 @@ async fn compare(dir: &Path) -> Ended {
             Schema::Behind((0..=u32::try_from(migrations.len()).unwrap_or(u32::MAX)).collect())
         };
         match found {
-            Schema::Current => println!("{name:<12} current"),
+            Schema::Current => crate::say(&format!("{name:<12} current")),
             Schema::Behind(versions) => {
-                println!("{name:<12} behind: versions {versions:?} are missing");
+                crate::say(&format!("{name:<12} behind: versions {versions:?} are missing"));
                 verdict = Verdict::No;
             }
             Schema::Foreign(why) => {
-                println!("{name:<12} foreign: {why}");
+                crate::say(&format!("{name:<12} foreign: {why}"));
                 verdict = Verdict::No;
             }
         }
@@ -73,8 +73,8 @@ async fn apply(dir: &Path) -> Ended {
     for (name, migrations) in databases() {
         let db = Db::open_embedded(&dir.join(format!("{name}.db")), Arc::new(RealClock), Dice::from_os())?;
         match migrate::apply(&db, migrations).await?.as_slice() {
-            [] => println!("{name:<12} current"),
-            applied => println!("{name:<12} applied versions {applied:?}"),
+            [] => crate::say(&format!("{name:<12} current")),
+            applied => crate::say(&format!("{name:<12} applied versions {applied:?}")),
         }
     }
     Ok(Verdict::Done)

@@ -48,7 +48,7 @@ impl Args {
 /// There is no such service, its schema is behind, or the port is taken.
 pub fn run(args: Args) -> Ended {
     if args.print_config {
-        print!("{DEFAULT}");
+        crate::say(DEFAULT.trim_end());
         return Ok(Verdict::Done);
     }
     let (Some(service), Some(config)) = (args.service, args.config) else {

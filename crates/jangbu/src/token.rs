@@ -56,6 +56,6 @@ pub fn run(args: Args) -> Ended {
     }
     let keys = Keyring::load_or_create(&dir, RealClock.now()).map_err(|e| Failure::World(e.to_string()))?;
     let token = keys.issue(role, &args.subject, RealClock.now(), Duration::from_secs(ttl));
-    println!("{}", token.map_err(|e| Failure::Use(e.to_string()))?);
+    crate::say(&token.map_err(|e| Failure::Use(e.to_string()))?);
     Ok(Verdict::Done)
 }

@@ -99,7 +99,7 @@ pub fn run(args: Args) -> Ended {
         }
     }?;
     if args.json {
-        println!("{}", serde_json::to_string(&report).map_err(|e| Failure::World(e.to_string()))?);
+        crate::say(&serde_json::to_string(&report).map_err(|e| Failure::World(e.to_string()))?);
     } else {
         show(&report);
     }
@@ -107,23 +107,28 @@ pub fn run(args: Args) -> Ended {
 }
 
 fn show(r: &Report) {
-    println!("{} on {}: {} per second", r.bench, r.engine, r.per_second);
-    println!(
+    crate::say(&format!("{} on {}: {} per second", r.bench, r.engine, r.per_second));
+    crate::say(&format!(
         "  {} callers, batches of {}, {} accounts{}",
         r.callers,
         r.batch,
         r.accounts,
         if r.hot { ", hot" } else { "" }
-    );
-    println!(
+    ));
+    crate::say(&format!(
         "  answer in us: mean {}, p50 {}, p99 {}, max {}",
         r.took.mean_us, r.took.p50_us, r.took.p99_us, r.took.max_us
-    );
-    println!("  {} committed, {} refused, memory {} MB", r.committed, r.refused, r.memory_bytes / 1_000_000);
+    ));
+    crate::say(&format!(
+        "  {} committed, {} refused, memory {} MB",
+        r.committed,
+        r.refused,
+        r.memory_bytes / 1_000_000
+    ));
     for (name, value) in &r.more {
-        println!("  {name} {value}");
+        crate::say(&format!("  {name} {value}"));
     }
-    println!("  books {}", if r.books_ok { "balance" } else { "DO NOT balance" });
+    crate::say(&format!("  books {}", if r.books_ok { "balance" } else { "DO NOT balance" }));
 }
 
 /// Proves the books of a deposit instance; what does not hold is said on stderr.

@@ -10,6 +10,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jangbu_platform::auth::Keyring;
 use jangbu_platform::clock::{Clock as _, RealClock};
 use jangbu_platform::db::Db;
 use jangbu_platform::dice::Dice;
@@ -68,6 +69,31 @@ fn wrong_use_is_told_apart_from_a_world_that_fails() {
     }
     ended(&run(&["token", "--role", "service", "--data", &dir]), 3, &["there is no bank", &dir]);
     assert!(!Path::new(&dir).exists(), "nothing was made");
+}
+
+/// `jangbu … | head` may end before all is said; that is no fault.
+#[test]
+fn nobody_need_read_what_is_said() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("bank");
+    let dir = dir.to_str().unwrap();
+    let unheard = |args: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ended = Command::new(env!("CARGO_BIN_EXE_jangbu")).args(args).stdout(writer).output().unwrap();
+        ended.status.code()
+    };
+    Keyring::load_or_create(&Path::new(dir).join("keys"), RealClock.now()).unwrap();
+    for (args, code) in [
+        (&["migrate", "--check", "--data", dir][..], 1),
+        (&["migrate", "--data", dir], 0),
+        (&["token", "--role", "operator", "--data", dir], 0),
+        (&["check", "--data", dir], 0),
+        (&["services"], 0),
+        (&["serve", "--print-config"], 0),
+    ] {
+        assert_eq!(unheard(args), Some(code), "{args:?}");
+    }
 }
 
 #[test]
