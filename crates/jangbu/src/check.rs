@@ -183,10 +183,14 @@ impl Check {
     /// What every service has: a schema, a chain of deeds, dead letters. Whether the rest can be read.
     async fn common(&mut self, spec: &ServiceSpec, db: &Db) -> Result<bool, Failure> {
         let mut tx = db.read("check.common").await?;
-        let why = match migrate::compare(&mut tx, spec.migrations).await? {
-            Schema::Current => None,
-            Schema::Behind(versions) => Some(format!("versions {versions:?} are missing: `jangbu migrate` adds them")),
-            Schema::Foreign(why) => Some(why),
+        let why = match migrate::compare(&mut tx, spec.migrations).await {
+            Ok(Schema::Current) => None,
+            Ok(Schema::Behind(versions)) => {
+                Some(format!("versions {versions:?} are missing: `jangbu migrate` adds them"))
+            }
+            Ok(Schema::Foreign(why)) => Some(why),
+            Err(busy @ Fault::Busy(_)) => return Err(busy.into()),
+            Err(e) => Some(format!("it has no schema of a bank: {e}")),
         };
         if let Some(why) = why {
             self.breaks.add(Level::Schema, Class::Damaged, spec.name, || why);

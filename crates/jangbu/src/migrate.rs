@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jangbu_platform::clock::RealClock;
-use jangbu_platform::db::Db;
+use jangbu_platform::db::{Db, Fault};
 use jangbu_platform::dice::Dice;
 use jangbu_platform::log;
 use jangbu_platform::migrate::{self, Migration, Schema};
@@ -21,7 +21,7 @@ pub struct Args {
     /// A service's configuration, which names the directory.
     #[arg(long)]
     config: Option<PathBuf>,
-    /// Only compares; 1 when something is missing or foreign.
+    /// Only compares; 1 when something is missing or foreign, 3 when something can't be read.
     #[arg(long)]
     check: bool,
 }
@@ -40,30 +40,40 @@ fn databases() -> impl Iterator<Item = (&'static str, &'static [Migration])> {
     ALL.iter().map(|entry| (entry.spec.name, entry.spec.migrations)).chain([("log", log::MIGRATIONS)])
 }
 
+/// All of them are told, whatever is wrong with one: who looks before an upgrade looks once.
 async fn compare(dir: &Path) -> Ended {
-    let mut verdict = Verdict::Done;
+    let (mut verdict, mut unreadable) = (Verdict::Done, Vec::new());
     for (name, migrations) in databases() {
-        let path = dir.join(format!("{name}.db"));
-        let found = if path.is_file() {
-            let db = Db::open_to_read(&path, Arc::new(RealClock), Dice::from_os())?;
-            let mut tx = db.read("migrate.compare").await?;
-            migrate::compare(&mut tx, migrations).await?
-        } else {
-            Schema::Behind((0..=u32::try_from(migrations.len()).unwrap_or(u32::MAX)).collect())
+        let said = match schema(&dir.join(format!("{name}.db")), migrations).await {
+            Ok(Schema::Current) => "current".to_owned(),
+            Ok(Schema::Behind(versions)) => {
+                verdict = Verdict::No;
+                format!("behind: versions {versions:?} are missing")
+            }
+            Ok(Schema::Foreign(why)) => {
+                verdict = Verdict::No;
+                format!("foreign: {why}")
+            }
+            Err(e) => {
+                unreadable.push(name);
+                format!("unreadable: {e}")
+            }
         };
-        match found {
-            Schema::Current => crate::say(&format!("{name:<12} current")),
-            Schema::Behind(versions) => {
-                crate::say(&format!("{name:<12} behind: versions {versions:?} are missing"));
-                verdict = Verdict::No;
-            }
-            Schema::Foreign(why) => {
-                crate::say(&format!("{name:<12} foreign: {why}"));
-                verdict = Verdict::No;
-            }
-        }
+        crate::say(&format!("{name:<12} {said}"));
     }
-    Ok(verdict)
+    if unreadable.is_empty() {
+        return Ok(verdict);
+    }
+    Err(Failure::World(format!("no schema can be read in {}: {}", dir.display(), unreadable.join(", "))))
+}
+
+async fn schema(path: &Path, migrations: &[Migration]) -> Result<Schema, Fault> {
+    if !path.is_file() {
+        return Ok(Schema::Behind((0..=u32::try_from(migrations.len()).unwrap_or(u32::MAX)).collect()));
+    }
+    let db = Db::open_to_read(path, Arc::new(RealClock), Dice::from_os())?;
+    let mut tx = db.read("migrate.compare").await?;
+    migrate::compare(&mut tx, migrations).await
 }
 
 async fn apply(dir: &Path) -> Ended {

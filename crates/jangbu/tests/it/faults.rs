@@ -96,6 +96,40 @@ fn nobody_need_read_what_is_said() {
     }
 }
 
+/// Whoever looks before an upgrade is told of everything at once.
+#[tokio::test]
+async fn every_schema_is_compared_though_one_is_not_ours() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("bank").to_string_lossy().into_owned();
+    assert!(run(&["migrate", "--data", &dir]).status.success());
+    let change = async |name: &str, sql: &str| {
+        let path = Path::new(&dir).join(name);
+        let db = Db::open_embedded(&path, Arc::new(RealClock), Dice::seeded(1)).unwrap();
+        let mut tx = db.begin("meddle").await.unwrap();
+        tx.execute(sql, &[]).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    change("customer.db", "UPDATE schema_version SET hash = 1 WHERE version = 1").await;
+    change("channel.db", "DELETE FROM schema_version").await;
+    let compared = |args: &[&str], code: i32, wanted: &[&str]| {
+        let output = run(args);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        for line in wanted {
+            assert!(said.lines().any(|told| told.contains(line)), "{line:?} is not in: {said}");
+        }
+    };
+    let migrate = ["migrate", "--check", "--data", &dir];
+    compared(&migrate, 1, &["customer     foreign", "channel      behind", "log          current"]);
+    // A file of another program, and one that is no database at all, are foreign too.
+    change("deposit-krw.db", "DROP TABLE schema_version").await;
+    fs::write(Path::new(&dir).join("accounting.db"), vec![7; 100_000]).unwrap();
+    let wanted = ["customer     foreign", "deposit-krw  unreadable", "accounting   unreadable", "log          current"];
+    compared(&migrate, 3, &wanted);
+    let wanted = ["Schema Damaged customer:", "Schema Damaged deposit-krw:", "Schema Damaged accounting:"];
+    compared(&["check", "--data", &dir], 1, &wanted);
+}
+
 #[test]
 fn a_taken_port_is_named() {
     let home = tempfile::tempdir().unwrap();
