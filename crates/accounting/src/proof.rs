@@ -10,13 +10,15 @@
 use std::collections::BTreeMap;
 
 use jangbu_kernel::date::BusinessDate;
+use jangbu_kernel::id::JournalId;
 use jangbu_kernel::money::Currency;
 use jangbu_platform::db::{Fault, Tx};
 
+use crate::consumers::TAX_KIND;
 use crate::domain::chart::{
     CHART, CUSTOMER_DEPOSITS, Code, INCOME_TAX_PAYABLE, LOCAL_TAX_PAYABLE, RURAL_TAX_PAYABLE, Side, TAX_SUSPENSE,
 };
-use crate::domain::journal::{check, unpack};
+use crate::domain::journal::{Lines, check, unpack};
 use crate::store::{self, Bare};
 
 /// Rows read at once.
@@ -59,6 +61,59 @@ impl Proof {
     }
 }
 
+/// What the journal of a posting moved; minor units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Journaled<'a> {
+    /// The journal, under the posting's id.
+    pub id: JournalId,
+    /// The deposit instance.
+    pub instance: &'a str,
+    /// Currency.
+    pub currency: Currency,
+    /// Customers' credits less debits.
+    pub customers: i128,
+    /// Withheld from interest.
+    pub tax: i128,
+}
+
+/// Is shown what the journal of each posting moved, by id.
+pub type See<'s> = dyn FnMut(Journaled<'_>) + Send + 's;
+
+/// None for a journal that moves tax out of suspense: it is of a payment, and its posting has one of its own.
+fn journaled<'a>(journal: &Bare<'a>, lines: &Lines) -> Option<Journaled<'a>> {
+    if journal.kind == TAX_KIND {
+        return None;
+    }
+    let of = |code| {
+        let lines = lines.iter().filter(move |line| line.code == code);
+        lines.map(|l| i128::from(l.amount) * if l.side == Side::Credit { 1 } else { -1 }).sum()
+    };
+    Some(Journaled {
+        id: journal.id,
+        instance: journal.instance,
+        currency: journal.currency.parse().ok()?,
+        customers: of(CUSTOMER_DEPOSITS),
+        tax: of(TAX_SUSPENSE),
+    })
+}
+
+/// Shows what the journals of postings moved, once more, without proving anything.
+///
+/// # Errors
+/// The engine failed.
+pub async fn each_journaled(tx: &mut Tx, see: &mut See<'_>) -> Result<(), Fault> {
+    let mut after = None;
+    loop {
+        let each = |journal: Bare<'_>| {
+            if let Some(journaled) = unpack(journal.lines).and_then(|lines| journaled(&journal, &lines)) {
+                see(journaled);
+            }
+        };
+        let Some((last, _)) = store::each_journal(tx, after, ROWS_PER_READ_MAX, each).await? else { return Ok(()) };
+        after = Some(last);
+    }
+}
+
 /// Account, currency, instance, day.
 type Place = (Code, Currency, String, BusinessDate);
 /// Debits and credits.
@@ -70,8 +125,16 @@ type Sums = BTreeMap<Place, (i128, i128)>;
 /// # Errors
 /// The engine failed. What does not hold is told in the proof, not as an error.
 pub async fn proof(tx: &mut Tx, progress: &(dyn Fn(u64) + Sync)) -> Result<Proof, Fault> {
+    proof_beside(tx, progress, &mut |_| {}).await
+}
+
+/// The same; `see` is shown what the journal of each posting moved, for whoever has another book to hold beside it.
+///
+/// # Errors
+/// As [`proof`].
+pub async fn proof_beside(tx: &mut Tx, progress: &(dyn Fn(u64) + Sync), see: &mut See<'_>) -> Result<Proof, Fault> {
     let mut proof = Proof::default();
-    let sums = read_journals(tx, &mut proof, progress).await?;
+    let sums = read_journals(tx, &mut proof, progress, see).await?;
     let mut open = sums.clone();
     for total in store::totals(tx).await? {
         let place = (total.code, total.currency, total.instance, total.date);
@@ -138,16 +201,24 @@ fn group_of(groups: &mut Vec<Group>, last: usize, journal: &Bare<'_>) -> usize {
     groups.len() - 1
 }
 
-async fn read_journals(tx: &mut Tx, proof: &mut Proof, progress: &(dyn Fn(u64) + Sync)) -> Result<Sums, Fault> {
+async fn read_journals(
+    tx: &mut Tx,
+    proof: &mut Proof,
+    progress: &(dyn Fn(u64) + Sync),
+    see: &mut See<'_>,
+) -> Result<Sums, Fault> {
     let (mut groups, mut at, mut after) = (Vec::new(), 0, None);
     loop {
-        let see = |journal: Bare<'_>| {
+        let each = |journal: Bare<'_>| {
             let Some(lines) = unpack(journal.lines) else {
                 proof.add(|| format!("lines of {} can't be read: {:?}", journal.id, journal.lines));
                 return;
             };
             if let Err(broken) = check(&lines) {
                 proof.add(|| format!("{}: {broken}", journal.id));
+            }
+            if let Some(journaled) = journaled(&journal, &lines) {
+                see(journaled);
             }
             at = group_of(&mut groups, at, &journal);
             for line in lines {
@@ -156,7 +227,7 @@ async fn read_journals(tx: &mut Tx, proof: &mut Proof, progress: &(dyn Fn(u64) +
                 *(if line.side == Side::Debit { debits } else { credits }) += i128::from(line.amount);
             }
         };
-        let Some((last, read)) = store::each_journal(tx, after, ROWS_PER_READ_MAX, see).await? else { break };
+        let Some((last, read)) = store::each_journal(tx, after, ROWS_PER_READ_MAX, each).await? else { break };
         after = Some(last);
         proof.journals += read;
         progress(read);

@@ -208,6 +208,8 @@ pub struct Bare<'a> {
     pub currency: &'a str,
     /// The deposit instance.
     pub instance: &'a str,
+    /// Kind of the posting, or that of a tax journal.
+    pub kind: &'a str,
     /// Packed lines.
     pub lines: &'a str,
 }
@@ -220,11 +222,12 @@ pub async fn each_journal(
     mut see: impl FnMut(Bare<'_>),
 ) -> Result<Option<(JournalId, u64)>, Fault> {
     let after = after.map_or([0; 16], JournalId::to_bytes);
-    let sql = "SELECT id, business_date, currency, instance, lines FROM journal WHERE id > ? ORDER BY id LIMIT ?";
+    let sql = "SELECT id, business_date, currency, instance, kind, lines FROM journal WHERE id > ? ORDER BY id LIMIT ?";
     let rows = tx.query(sql, &[Value::Bytes(&after), limit.into()]).await?;
     for row in &rows {
         let (id, date) = (JournalId::from_bytes(row.id(0)), row.int(1));
-        see(Bare { id, date, currency: row.text(2), instance: row.text(3), lines: row.text(4) });
+        let (currency, instance, kind, lines) = (row.text(2), row.text(3), row.text(4), row.text(5));
+        see(Bare { id, date, currency, instance, kind, lines });
     }
     Ok(rows.last().map(|row| (JournalId::from_bytes(row.id(0)), rows.len() as u64)))
 }
