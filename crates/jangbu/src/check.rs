@@ -1,27 +1,32 @@
 //! `jangbu check`: reads everything and proves the books, level by level, on a stopped bank or beside a running one.
 //!
-//! Each database is read in a snapshot of its own, so what is under way between two of them is told as timing. Accounting
-//! is read first: what it has not taken when it is read, deposit has.
+//! Each database is read in a snapshot of its own, so beside a running bank some postings are under way between two of
+//! them. Accounting is read first: what it has not taken when it is read, deposit has. Postings are held against journals
+//! one by one (`beside`), and only those that are really on their way (`way`) are told as timing.
+
+mod beside;
+mod way;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use jangbu_accounting::proof::Control;
+use jangbu_accounting::proof::{Control, Journaled};
 use jangbu_contracts::breaks::{Break, Breaks, Class, Level};
+use jangbu_kernel::money::Currency;
 use jangbu_platform::audit::{self, Chain};
 use jangbu_platform::clock::RealClock;
 use jangbu_platform::consumer::letters::parked_count;
-use jangbu_platform::db::{Db, Fault};
+use jangbu_platform::db::{Db, Fault, Tx};
 use jangbu_platform::dice::Dice;
-use jangbu_platform::log::Log;
 use jangbu_platform::migrate::{self, Schema};
 use jangbu_platform::service::ServiceSpec;
 use serde::Serialize;
 
+use self::beside::{Journals, Moved, OnTheWay, Postings, place};
+use self::way::Way;
 use crate::services::ALL;
 use crate::{Ended, Failure, Verdict};
 
@@ -69,7 +74,17 @@ struct Check {
     quiet: bool,
     read: Vec<Read>,
     breaks: Breaks,
+    ledger: Option<Ledger>,
+}
+
+/// The general ledger as it was read, for the postings that will be held against it.
+struct Ledger {
+    /// The snapshot.
+    tx: Tx,
     controls: Vec<Control>,
+    /// By instance.
+    journals: BTreeMap<String, Journals>,
+    way: Way,
 }
 
 /// Reads everything.
@@ -82,7 +97,7 @@ pub fn run(args: Args) -> Ended {
     if !found {
         return Err(Failure::World(format!("there is no bank in {}", dir.display())));
     }
-    let check = Check { dir, quiet: args.json, read: Vec::new(), breaks: Breaks::default(), controls: Vec::new() };
+    let check = Check { dir, quiet: args.json, read: Vec::new(), breaks: Breaks::default(), ledger: None };
     let report = crate::runtime()?.block_on(check.all())?;
     if args.json {
         crate::say(&serde_json::to_string(&report).map_err(|e| Failure::World(e.to_string()))?);
@@ -96,9 +111,10 @@ fn file(dir: &Path, name: &str) -> PathBuf {
     dir.join(format!("{name}.db"))
 }
 
-/// Whether some process runs a service of the directory.
-fn is_running(dir: &Path, service: &str) -> bool {
-    File::open(dir.join(format!("{service}.lock"))).is_ok_and(|lock| lock.try_lock_shared().is_err())
+/// What a journal says of its posting.
+fn moved(journaled: &Journaled<'_>) -> Moved {
+    let Journaled { id, currency, customers, tax, .. } = *journaled;
+    Moved { seq: place(id.rest()), currency, customers, tax }
 }
 
 fn show(report: &Report) {
@@ -125,6 +141,11 @@ impl Check {
             if file(&self.dir, entry.spec.name).is_file() {
                 self.service(entry.spec).await?;
             }
+        }
+        let strangers = self.ledger.iter().flat_map(|ledger| ledger.journals.keys());
+        for name in strangers.filter(|name| ALL.iter().all(|entry| entry.spec.name != **name)) {
+            let why = || "it has journals, and the bank no such service".to_owned();
+            self.breaks.add(Level::Control, Class::MissingLeft, name, why);
         }
         let told = std::mem::take(&mut self.breaks.told);
         let breaks = self.breaks.count();
@@ -157,20 +178,62 @@ impl Check {
         let bar = self.progress(spec.name);
         let progress = |rows: u64| bar.set_position(rows);
         if spec.name == LEDGER {
-            let mut tx = db.read("check.ledger").await?;
-            let proof = jangbu_accounting::proof::proof(&mut tx, &progress).await?;
-            for told in proof.told {
-                self.breaks.add(Level::Journals, Class::Amount, LEDGER, || told);
-            }
-            self.note(spec.name, |read| read.rows = proof.journals);
-            self.controls = proof.controls;
+            self.general_ledger(spec, &db, &progress).await?;
         } else if spec.migrations.as_ptr() == jangbu_deposit::service::KRW.migrations.as_ptr() {
-            let proof = jangbu_deposit::proof::prove(&db, &progress).await?;
-            self.control(spec, &proof).await?;
-            self.note(spec.name, |read| (read.rows, read.accounts) = (proof.postings, proof.accounts));
-            self.breaks.take(proof.breaks);
+            self.deposit(spec, &db, &progress).await?;
         }
         bar.finish_and_clear();
+        Ok(())
+    }
+
+    async fn general_ledger(
+        &mut self,
+        spec: &'static ServiceSpec,
+        db: &Db,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), Failure> {
+        let mut way = Way::begin(&file(&self.dir, "log"), spec.listens).await?;
+        let mut tx = db.read("check.ledger").await?;
+        way.read_parked(&mut tx).await?;
+        let mut journals: BTreeMap<String, Journals> = BTreeMap::new();
+        let mut see = |journal: Journaled<'_>| {
+            if !journals.contains_key(journal.instance) {
+                journals.insert(journal.instance.to_owned(), Journals::default());
+            }
+            if let Some(of) = journals.get_mut(journal.instance) {
+                of.add(&moved(&journal));
+            }
+        };
+        let proof = jangbu_accounting::proof::proof_beside(&mut tx, progress, &mut see).await?;
+        for told in proof.told {
+            self.breaks.add(Level::Journals, Class::Amount, LEDGER, || told);
+        }
+        self.note(spec.name, |read| read.rows = proof.journals);
+        self.ledger = Some(Ledger { tx, controls: proof.controls, journals, way });
+        Ok(())
+    }
+
+    async fn deposit(
+        &mut self,
+        spec: &'static ServiceSpec,
+        db: &Db,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), Failure> {
+        let journals = self.ledger.as_mut().and_then(|ledger| ledger.journals.remove(spec.name));
+        let mut postings = Postings::beside(journals.unwrap_or_default());
+        let mut see = |moved: jangbu_deposit::domain::proof::Moved| {
+            let (customers, tax) = (moved.customers.into(), moved.tax.into());
+            postings.see(Moved { seq: moved.seq, currency: moved.currency, customers, tax });
+        };
+        let mut tx = db.read("check.deposit").await?;
+        let proof = jangbu_deposit::proof::prove_beside(&mut tx, progress, &mut see).await?;
+        let unsent = jangbu_deposit::store::outbox::ranges(&mut tx, u32::MAX).await?;
+        drop(tx);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.compare(spec, postings, &unsent, &proof.customers, &mut self.breaks).await?;
+        }
+        self.note(spec.name, |read| (read.rows, read.accounts) = (proof.postings, proof.accounts));
+        self.breaks.take(proof.breaks);
         Ok(())
     }
 
@@ -211,46 +274,52 @@ impl Check {
         self.read.push(Read { service: spec.name.to_owned(), rows: 0, accounts: 0, deeds, dead_letters });
         Ok(true)
     }
+}
 
-    /// Customers' balances against the general ledger's control account. While events are on their way, a difference is
-    /// one of time.
-    async fn control(&mut self, spec: &ServiceSpec, proof: &jangbu_deposit::proof::Proof) -> Result<(), Failure> {
-        if !file(&self.dir, LEDGER).is_file() {
-            return Ok(());
+impl Ledger {
+    /// Holds an instance's postings against their journals, and customers' balances against the control account and what
+    /// is on its way to it.
+    async fn compare(
+        &mut self,
+        spec: &ServiceSpec,
+        postings: Postings,
+        unsent: &[(u64, u64)],
+        customers: &BTreeMap<Currency, i128>,
+        breaks: &mut Breaks,
+    ) -> Result<(), Failure> {
+        let suspects = postings.end();
+        let mut waiting = OnTheWay::default();
+        if !suspects.is_empty() {
+            let on_its_way = self.way.of(spec.tells, unsent).await?;
+            let mut journals = Vec::new();
+            let mut see = |journal: Journaled<'_>| {
+                if journal.instance == spec.name && suspects.holds(place(journal.id.rest())) {
+                    journals.push(moved(&journal));
+                }
+            };
+            jangbu_accounting::proof::each_journaled(&mut self.tx, &mut see).await?;
+            waiting = suspects.compare(journals, &on_its_way, spec.name, breaks);
         }
-        let controls = self.controls.iter().filter(|control| control.instance == spec.name);
-        let mut ledger: BTreeMap<_, _> = controls.map(|control| (control.currency, control.balance)).collect();
-        let mut differ = Vec::new();
-        for (currency, balance) in &proof.customers {
-            let kept = ledger.remove(currency).unwrap_or(0);
-            if kept != *balance {
-                differ.push(format!("customers have {balance} {currency}, the control account {kept}"));
-            }
+        if waiting.count > 0 {
+            let why = || format!("{} postings are on their way to {LEDGER}", waiting.count);
+            breaks.add(Level::Control, Class::Timing, spec.name, why);
         }
-        differ.extend(ledger.iter().filter(|(_, kept)| **kept != 0).map(|(c, kept)| format!("{kept} {c} of nobody")));
-        if differ.is_empty() {
-            return Ok(());
+        let mut sums: BTreeMap<Currency, (i128, i128)> = BTreeMap::new();
+        for (currency, balance) in customers {
+            sums.entry(*currency).or_default().0 += balance;
         }
-        let class = if self.is_under_way(spec, proof).await? { Class::Timing } else { Class::Amount };
-        for why in differ {
-            self.breaks.add(Level::Control, class, spec.name, || why);
+        for (currency, underway) in waiting.customers {
+            sums.entry(currency).or_default().1 += underway;
+        }
+        for control in self.controls.iter().filter(|control| control.instance == spec.name) {
+            sums.entry(control.currency).or_default().1 += control.balance;
+        }
+        for (currency, (balance, kept)) in sums.into_iter().filter(|(_, (balance, kept))| balance != kept) {
+            let why = || {
+                format!("customers have {balance} {currency}, the control account with what is on its way to it {kept}")
+            };
+            breaks.add(Level::Control, Class::Amount, spec.name, why);
         }
         Ok(())
-    }
-
-    /// Whether events of an instance wait to leave, to be taken, or in accounting for an operator.
-    async fn is_under_way(&self, spec: &ServiceSpec, proof: &jangbu_deposit::proof::Proof) -> Result<bool, Failure> {
-        let parked = self.read.iter().any(|read| read.service == LEDGER && read.dead_letters > 0);
-        // A running bank goes on between the snapshots of its databases.
-        if proof.unsent > 0 || parked || is_running(&self.dir, spec.name) {
-            return Ok(true);
-        }
-        let log = Log::open_to_read(&file(&self.dir, "log"), Arc::new(RealClock), Dice::from_os())?;
-        for topic in spec.tells {
-            if log.lag(LEDGER, topic).await? > 0 {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 }
