@@ -113,7 +113,14 @@ struct Inner {
     /// Who asks; the subject of its tokens.
     name: String,
     shared: Arc<Shared>,
-    token: Mutex<Option<(HeaderValue, Timestamp)>>,
+    token: Mutex<Option<Kept>>,
+}
+
+/// A service's own credential, until when it is used, and which state of the keys it was signed in.
+struct Kept {
+    token: HeaderValue,
+    until: Timestamp,
+    generation: u64,
 }
 
 struct Shared {
@@ -298,19 +305,21 @@ impl Ask {
         request.body(call.body.clone()).map_err(|e| format!("the call can't be written: {e}"))
     }
 
-    /// This service's own credential, kept for half of its life.
+    /// This service's own credential, kept for half of its life, or until the keys change: the one that signed it may be
+    /// retired.
     fn token(&self) -> Result<HeaderValue, String> {
         let now = self.0.shared.clock.now();
+        let generation = self.0.shared.keys.generation(now);
         let mut kept = self.0.token.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((token, _)) = kept.as_ref().filter(|(_, until)| now < *until) {
-            return Ok(token.clone());
+        if let Some(kept) = kept.as_ref().filter(|kept| now < kept.until && kept.generation == generation) {
+            return Ok(kept.token.clone());
         }
         let ttl = Duration::from_secs(TOKEN_TTL_S);
         let token = self.0.shared.keys.issue(Role::Service, &self.0.name, now, ttl).map_err(|e| e.to_string())?;
         let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|e| e.to_string())?;
         value.set_sensitive(true);
         let half = i64::try_from(TOKEN_TTL_S * 500_000).unwrap_or(0);
-        *kept = Some((value.clone(), now.plus_micros(half)));
+        *kept = Some(Kept { token: value.clone(), until: now.plus_micros(half), generation });
         Ok(value)
     }
 }

@@ -16,6 +16,7 @@ mod token;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -35,8 +36,10 @@ pub const SUBJECT_CHARS_MAX: usize = 48;
 pub const TTL_SECONDS_MAX: u64 = 366 * 86_400;
 /// Keys that one ring holds at most; more means that retired keys were never removed.
 pub const KEYS_MAX: usize = 16;
-/// How often a ring looks for keys that another process added, at most, in microseconds.
-const RELOAD_INTERVAL_US: i64 = 5_000_000;
+/// How often a ring looks whether another process added keys or took some away, in microseconds.
+const LOOK_EVERY_US: u64 = 5_000_000;
+/// How long a process may go on signing with a key after a newer one was made, in microseconds: an hour is plenty.
+const OVERLAP_US: i64 = 3_600 * 1_000_000;
 
 /// What a caller may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -144,7 +147,11 @@ struct Inner {
     keys: RwLock<Vec<SigningKeyFile>>,
     verified: Verified,
     dice: Dice,
-    looked_at: std::sync::atomic::AtomicI64,
+    /// When the directory was looked at, for all that may have changed and for a key that nobody here knows.
+    looked_at: AtomicI64,
+    sought_at: AtomicI64,
+    /// Grows with each change of the keys.
+    generation: AtomicU64,
 }
 
 impl fmt::Debug for Keyring {
@@ -180,11 +187,14 @@ impl Keyring {
             keys: RwLock::new(keys),
             verified: Verified::default(),
             dice,
-            looked_at: std::sync::atomic::AtomicI64::new(i64::MIN),
+            looked_at: AtomicI64::new(i64::MIN),
+            sought_at: AtomicI64::new(i64::MIN),
+            generation: AtomicU64::new(0),
         }))
     }
 
-    /// Adds a key, which signs from now on. Tokens of the older keys stay good until they expire.
+    /// Adds a key, which signs from now on. Tokens of the older keys stay good until they expire. Other processes of the
+    /// bank sign with it some seconds later, and take its tokens at once.
     ///
     /// # Errors
     /// [`AuthError::Files`]; [`AuthError::Use`] when the ring is full.
@@ -198,10 +208,12 @@ impl Keyring {
             None => SigningKeyFile::from_seed(format!("memory-{}", keys.len()), self.0.dice.bytes()),
         };
         keys.push(key);
+        self.0.generation.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 
-    /// Takes a key away: its tokens are worth nothing from now on. The last key stays.
+    /// Takes a key away: its tokens are worth nothing from now on, and some seconds later in other processes of the bank.
+    /// The last key stays.
     ///
     /// # Errors
     /// [`AuthError::Files`]; [`AuthError::Use`] for an unknown or the only key.
@@ -215,14 +227,47 @@ impl Keyring {
         }
         keys.retain(|key| key.kid() != kid);
         self.0.verified.clear();
+        self.0.generation.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 
     /// The names of the keys, oldest first; the last one signs.
     #[must_use]
     pub fn kids(&self) -> Vec<String> {
+        self.keys().into_iter().map(|known| known.kid).collect()
+    }
+
+    /// What is known of the keys, oldest first; the last one signs.
+    #[must_use]
+    pub fn keys(&self) -> Vec<KnownKey> {
         let keys = self.0.keys.read().unwrap_or_else(PoisonError::into_inner);
-        keys.iter().map(|key| key.kid().to_owned()).collect()
+        let made: Vec<Option<Timestamp>> = keys.iter().map(SigningKeyFile::made_at).collect();
+        let longest = i64::try_from(TTL_SECONDS_MAX).unwrap_or(i64::MAX).saturating_mul(1_000_000) + OVERLAP_US;
+        let known = |(at, key): (usize, &SigningKeyFile)| KnownKey {
+            kid: key.kid().to_owned(),
+            made_at: made[at],
+            // It signed until the next one was made, and for a moment after.
+            needed_until: made.get(at + 1).copied().flatten().map(|next| next.plus_micros(longest)),
+        };
+        keys.iter().enumerate().map(known).collect()
+    }
+
+    /// Takes away the keys of which no token can be good any more; their names.
+    ///
+    /// # Errors
+    /// [`AuthError::Files`].
+    pub fn retire_outlived(&self, now: Timestamp) -> Result<Vec<String>, AuthError> {
+        let outlived = self.keys().into_iter().filter(|known| known.needed_until.is_some_and(|until| until < now));
+        let kids: Vec<String> = outlived.map(|known| known.kid).collect();
+        kids.iter().try_for_each(|kid| self.retire(kid))?;
+        Ok(kids)
+    }
+
+    /// A number that grows when the keys change, by whichever process: whoever keeps a token of his own signs a new one.
+    #[must_use]
+    pub fn generation(&self, now: Timestamp) -> u64 {
+        self.look(now);
+        self.0.generation.load(Ordering::SeqCst)
     }
 
     /// A token for `subject`, good for `ttl` from `now`.
@@ -238,6 +283,7 @@ impl Keyring {
         if seconds == 0 || seconds > TTL_SECONDS_MAX {
             return Err(AuthError::Use(format!("a token lives 1 second to {TTL_SECONDS_MAX} seconds")));
         }
+        self.look(now);
         let iat = now.micros().div_euclid(1_000_000);
         let claims = Claims {
             role,
@@ -264,6 +310,7 @@ impl Keyring {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(AuthError::Invalid);
         }
+        self.look(now);
         let seconds = now.micros().div_euclid(1_000_000);
         let (caller, exp) = match self.0.verified.get(token) {
             Some(known) => known,
@@ -287,28 +334,58 @@ impl Keyring {
         Ok((caller, claims.exp))
     }
 
-    /// Another process of the bank may have rotated. Seldom, so that forged key names can't keep the disk busy.
+    /// A key that another process has just made. Seldom, so that forged key names can't keep the disk busy.
     fn reload_if_unknown(&self, kid: &str, now: Timestamp) {
-        use std::sync::atomic::Ordering::SeqCst;
-        let Some(dir) = &self.0.dir else { return };
-        if self.0.keys.read().unwrap_or_else(PoisonError::into_inner).iter().any(|key| key.kid() == kid) {
-            return;
+        let known = self.0.keys.read().unwrap_or_else(PoisonError::into_inner).iter().any(|key| key.kid() == kid);
+        if !known && is_due(&self.0.sought_at, now) {
+            self.reload();
         }
-        let last = self.0.looked_at.load(SeqCst);
-        if now.micros().saturating_sub(last) < RELOAD_INTERVAL_US
-            || self.0.looked_at.compare_exchange(last, now.micros(), SeqCst, SeqCst).is_err()
-        {
-            return;
+    }
+
+    /// Now and then: another process of the bank may have rotated, or retired a key.
+    fn look(&self, now: Timestamp) {
+        if self.0.dir.is_some() && is_due(&self.0.looked_at, now) {
+            self.reload();
+        }
+    }
+
+    fn reload(&self) {
+        let Some(dir) = &self.0.dir else { return };
+        // Under the lock: what another thread found later must not be overwritten by what this one found before.
+        let mut keys = self.0.keys.write().unwrap_or_else(PoisonError::into_inner);
+        match keys::names(dir) {
+            Ok(kids) if kids.iter().map(String::as_str).eq(keys.iter().map(SigningKeyFile::kid)) => return,
+            Ok(_) => {}
+            Err(e) => return tracing::warn!(error = %e, "could not look for new keys; the keys in memory stay"),
         }
         match keys::load(dir) {
             Ok(found) if !found.is_empty() => {
-                *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = found;
+                *keys = found;
                 self.0.verified.clear();
+                self.0.generation.fetch_add(1, Ordering::SeqCst);
             }
             Ok(_) => tracing::warn!("the key directory is empty; the keys in memory stay"),
-            Err(e) => tracing::warn!(error = %e, "could not look for new keys; the keys in memory stay"),
+            Err(e) => tracing::warn!(error = %e, "could not read new keys; the keys in memory stay"),
         }
     }
+}
+
+/// What is known of a signing key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownKey {
+    /// Its name.
+    pub kid: String,
+    /// When it was made; unknown of one that got its name by hand.
+    pub made_at: Option<Timestamp>,
+    /// Until when a token that it signed may be good; unknown of the one that signs.
+    pub needed_until: Option<Timestamp>,
+}
+
+/// Whether it is time to look again; of several callers one is told so.
+fn is_due(last: &AtomicI64, now: Timestamp) -> bool {
+    let (before, now) = (last.load(Ordering::SeqCst), now.micros());
+    before.abs_diff(now) >= LOOK_EVERY_US
+        && last.compare_exchange(before, now, Ordering::SeqCst, Ordering::SeqCst).is_ok()
 }
 
 #[cfg(test)]

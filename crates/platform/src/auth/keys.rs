@@ -26,6 +26,11 @@ impl SigningKeyFile {
     pub(super) fn kid(&self) -> &str {
         &self.kid
     }
+    /// When it was made, by its name.
+    pub(super) fn made_at(&self) -> Option<Timestamp> {
+        let (micros, _) = self.kid.split_once('-').filter(|(micros, _)| micros.len() == 16)?;
+        i64::from_str_radix(micros, 16).ok().map(Timestamp::from_micros)
+    }
     pub(super) fn key(&self) -> &SigningKey {
         &self.key
     }
@@ -35,25 +40,29 @@ fn failed(doing: &str, path: &Path, why: impl ToString) -> AuthError {
     AuthError::Files { doing: format!("{doing} {}", path.display()), why: why.to_string() }
 }
 
-/// All keys of a directory, oldest first; none when the directory is missing.
-pub(super) fn load(dir: &Path) -> Result<Vec<SigningKeyFile>, AuthError> {
+/// The names of a directory's keys, oldest first; none when the directory is missing.
+pub(super) fn names(dir: &Path) -> Result<Vec<String>, AuthError> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(e) => return Err(failed("list", dir, e)),
     };
-    let mut keys = Vec::new();
+    let mut names = Vec::new();
     for entry in entries {
-        let entry = entry.map_err(|e| failed("list", dir, e))?;
-        let name = entry.file_name();
-        let Some(kid) = name.to_str().and_then(|name| name.strip_suffix(ENDING)) else { continue };
-        keys.push(read(&entry.path(), kid)?);
+        let name = entry.map_err(|e| failed("list", dir, e))?.file_name();
+        names.extend(name.to_str().and_then(|name| name.strip_suffix(ENDING)).map(str::to_owned));
     }
-    if keys.len() > KEYS_MAX {
+    names.sort();
+    Ok(names)
+}
+
+/// All keys of a directory, oldest first; none when the directory is missing.
+pub(super) fn load(dir: &Path) -> Result<Vec<SigningKeyFile>, AuthError> {
+    let names = names(dir)?;
+    if names.len() > KEYS_MAX {
         return Err(failed("use", dir, format!("it holds more than {KEYS_MAX} keys; remove old ones")));
     }
-    keys.sort_by(|a, b| a.kid.cmp(&b.kid));
-    Ok(keys)
+    names.into_iter().map(|kid| read(&dir.join(format!("{kid}{ENDING}")), &kid)).collect()
 }
 
 fn read(path: &Path, kid: &str) -> Result<SigningKeyFile, AuthError> {

@@ -77,6 +77,48 @@ fn keys_rotate_and_retire() {
 }
 
 #[test]
+fn a_running_process_follows_the_keys_that_another_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let [running, command] = [0, 1].map(|_| Keyring::load_or_create(dir.path(), at(1)).unwrap());
+    let old = running.issue(Role::Operator, "kim", at(1), HOUR).unwrap();
+    let before = running.generation(at(1));
+    command.rotate(at(10)).unwrap();
+    // A token of a key that nobody here knows makes it look at once, though it has just looked.
+    assert!(running.verify(&old, at(10)).is_ok());
+    let new = command.issue(Role::Operator, "kim", at(10), HOUR).unwrap();
+    assert!(running.verify(&new, at(11)).is_ok());
+    assert_eq!(running.kids(), command.kids());
+    assert_ne!(running.generation(at(11)), before, "whoever keeps a token signs a new one");
+
+    command.rotate(at(20)).unwrap();
+    let signed = |now: i64| {
+        let token = running.issue(Role::Service, "customer", at(now), HOUR).unwrap();
+        token::split(&token).unwrap().kid
+    };
+    assert_eq!(signed(30), command.kids()[2], "it signs with the newest key without ever having met its tokens");
+    command.retire(&command.kids()[0]).unwrap();
+    assert!(running.verify(&old, at(31)).is_ok(), "not looked yet");
+    assert_eq!(running.verify(&old, at(36)), Err(AuthError::Invalid), "a token that was known goes with its key");
+    assert!(running.verify(&new, at(36)).is_ok());
+}
+
+#[test]
+fn a_key_is_outlived_when_its_last_token_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let ring = Keyring::load_or_create(dir.path(), at(0)).unwrap();
+    let longest = i64::try_from(TTL_SECONDS_MAX).unwrap();
+    ring.rotate(at(1_000)).unwrap();
+    ring.rotate(at(2_000)).unwrap();
+    let late = ring.issue(Role::Operator, "kim", at(1_000), Duration::from_secs(TTL_SECONDS_MAX)).unwrap();
+    assert!(ring.verify(&late, at(longest)).is_ok());
+    assert_eq!(ring.retire_outlived(at(longest + 1_000)).unwrap(), Vec::<String>::new(), "and an hour to spare");
+    let kids = ring.kids();
+    assert_eq!(ring.retire_outlived(at(longest + 4_601)).unwrap(), kids[..1]);
+    assert_eq!(ring.retire_outlived(at(longest * 9)).unwrap(), kids[1..2], "the one that signs stays");
+    assert_eq!(Keyring::load_or_create(dir.path(), at(3)).unwrap().kids(), kids[2..]);
+}
+
+#[test]
 fn key_files_are_for_their_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
