@@ -9,6 +9,7 @@ mod clock;
 mod config;
 mod console;
 mod customers;
+mod keys;
 mod migrate;
 #[cfg(test)]
 mod seeds;
@@ -80,6 +81,8 @@ enum Command {
     Bench(bench::Args),
     /// A credential, signed with the bank's key, alone on stdout.
     Token(token::Args),
+    /// The keys that sign credentials: shows them, makes a new one, takes one away.
+    Keys(keys::Args),
     /// Who asks and tells whom.
     Services,
 }
@@ -90,9 +93,12 @@ impl Command {
         let filter = match self {
             Command::Up(_) => "info,access=warn,audit=warn",
             Command::Serve(args) => return args.telemetry().unwrap_or_default(),
-            Command::Bench(_) | Command::Migrate(_) | Command::Check(_) | Command::Token(_) | Command::Services => {
-                "warn"
-            }
+            Command::Bench(_)
+            | Command::Migrate(_)
+            | Command::Check(_)
+            | Command::Token(_)
+            | Command::Keys(_)
+            | Command::Services => "warn",
         };
         Telemetry { filter: filter.to_owned(), ..Telemetry::default() }
     }
@@ -136,6 +142,7 @@ fn main() -> ExitCode {
             Command::Check(args) => check::run(args),
             Command::Bench(args) => bench::run(args),
             Command::Token(args) => token::run(args),
+            Command::Keys(args) => keys::run(args),
             Command::Services => {
                 say(services::drawing().trim_end());
                 Ok(Verdict::Done)

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use jangbu_platform::auth::{Keyring, Role};
+use jangbu_platform::auth::Role;
 use jangbu_platform::clock::{Clock, RealClock};
 
 use crate::{Ended, Failure, Verdict};
@@ -48,13 +48,7 @@ fn seconds(text: &str) -> Option<u64> {
 pub fn run(args: Args) -> Ended {
     let role: Role = args.role.parse().map_err(|e: jangbu_platform::auth::AuthError| Failure::Use(e.to_string()))?;
     let ttl = seconds(&args.ttl).ok_or_else(|| Failure::Use("--ttl is a number and s, m, h or d, like 15m".into()))?;
-    let data = crate::config::directory(args.data, args.config)?;
-    let dir = data.join("keys");
-    if !dir.is_dir() {
-        let why = format!("there is no bank in {}: `jangbu up --data` makes one", data.display());
-        return Err(Failure::World(why));
-    }
-    let keys = Keyring::load_or_create(&dir, RealClock.now()).map_err(|e| Failure::World(e.to_string()))?;
+    let keys = crate::keys::ring(args.data, args.config)?;
     let token = keys.issue(role, &args.subject, RealClock.now(), Duration::from_secs(ttl));
     crate::say(&token.map_err(|e| Failure::Use(e.to_string()))?);
     Ok(Verdict::Done)

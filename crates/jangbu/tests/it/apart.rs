@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use axum::http::Method;
 use jangbu_contracts::customer::{Kind, Register};
 use jangbu_contracts::deposit::{Command as Order, OpenAccount};
+use jangbu_kernel::id::AccountId;
 use jangbu_kernel::money::Amount;
 use jangbu_platform::auth::{Keyring, Role};
 use jangbu_platform::clock::{Clock as _, RealClock};
@@ -81,17 +82,23 @@ impl Apart {
         let token = self.keys.issue(role, "test", RealClock.now(), ttl).unwrap();
         Client::there(&self.bases[service], &token).unwrap()
     }
+
+    /// A customer's new account.
+    async fn account(&self) -> AccountId {
+        let [customers, deposit] = [0, 1].map(|at| self.client(at, Role::Service));
+        let who = Register { name: "Kim".into(), birth_date: "1990-01-02".parse().unwrap(), kind: Kind::Person };
+        let customer = customers.register("c1", &who).await.reply().unwrap().id;
+        let opening = OpenAccount { customer, product: "toss-demand".into(), currency: None };
+        deposit.deposit(KRW).open("a1", &opening).await.reply().unwrap().id
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn four_processes_are_one_bank() {
     let home = tempfile::tempdir().unwrap();
     let mut bank = Apart::open(home.path());
-    let [customers, deposit, accounting, channel] = [0, 1, 2, 3].map(|at| bank.client(at, Role::Service));
-    let who = Register { name: "Kim".into(), birth_date: "1990-01-02".parse().unwrap(), kind: Kind::Person };
-    let customer = customers.register("c1", &who).await.reply().unwrap().id;
-    let opening = OpenAccount { customer, product: "toss-demand".into(), currency: None };
-    let account = deposit.deposit(KRW).open("a1", &opening).await.reply().unwrap().id;
+    let [deposit, accounting, channel] = [1, 2, 3].map(|at| bank.client(at, Role::Service));
+    let account = bank.account().await;
     let amount = Amount::new(2_000_000).unwrap();
     let credit = Order::Credit { account, amount, source: "cash".into(), memo: None };
     deposit.deposit(KRW).post("p1", &credit).await.reply().unwrap();
@@ -128,6 +135,52 @@ async fn four_processes_are_one_bank() {
     }
     let data = bank.dir.display().to_string();
     assert!(jangbu(&["check", "--data", &data]).status().unwrap().success());
+}
+
+/// What a command says; it must succeed.
+fn said(words: &[&str]) -> String {
+    let output = jangbu(words).output().unwrap();
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Keys change under running services: nobody restarts, and nothing that is still good is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_keys_are_replaced_under_running_services() {
+    let home = tempfile::tempdir().unwrap();
+    let bank = Apart::open(home.path());
+    let data = bank.dir.display().to_string();
+    let token = || said(&["token", "--role", "service", "--data", &data]).trim().to_owned();
+    // The channel asks a deposit instance each time, by a credential of its own.
+    let path = format!("/channel/v1/accounts/{}", bank.account().await);
+    let screen = async |token: &str| {
+        let client = Client::there(&bank.bases[3], token).unwrap();
+        client.call::<Value>(Method::GET, &path, None, None).await.reply()
+    };
+    let old = token();
+    screen(&old).await.unwrap();
+    let kid = |line: &str| line.split_whitespace().next().unwrap().to_owned();
+    let first = kid(&said(&["keys", "list", "--data", &data]));
+    let rotated = said(&["keys", "rotate", "--data", &data]);
+    let lines: Vec<&str> = rotated.lines().collect();
+    assert_eq!(lines.len(), 2, "{rotated}");
+    assert!(lines[0].starts_with(&first) && lines[0].contains("verifies, until"), "{rotated}");
+    assert!(lines[1].contains("  signs"), "{rotated}");
+    let new = token();
+    assert_ne!(old, new);
+    for token in [&old, &new] {
+        screen(token).await.unwrap();
+    }
+    let retired = said(&["keys", "retire", &first, "--data", &data]);
+    assert_eq!(kid(&retired), kid(lines[1]), "one is left");
+    let until = Instant::now() + PATIENCE;
+    // Every process finds out within seconds, by itself; calls between them have the new key then.
+    while !screen(&old).await.is_err_and(|why| why.starts_with("401")) || screen(&new).await.is_err() {
+        assert!(Instant::now() < until, "{:?} and {:?}", screen(&old).await, screen(&new).await);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let last = jangbu(&["keys", "retire", &kid(lines[1]), "--data", &data]).output().unwrap();
+    assert_eq!(last.status.code(), Some(2), "the last one stays: {}", String::from_utf8_lossy(&last.stderr));
 }
 
 /// Runs a service that can't open; its exit code and what it said.

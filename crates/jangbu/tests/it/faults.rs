@@ -89,6 +89,7 @@ fn nobody_need_read_what_is_said() {
         (&["migrate", "--data", dir], 0),
         (&["token", "--role", "operator", "--data", dir], 0),
         (&["check", "--data", dir], 0),
+        (&["keys", "rotate", "--data", dir], 0),
         (&["services"], 0),
         (&["serve", "--print-config"], 0),
     ] {
