@@ -113,13 +113,21 @@ pub struct Redriven {
 impl Consumer {
     /// Runs until `stop`, then takes what is there already, for a bounded time.
     pub async fn run(self, log: Log, stop: Stop) {
-        let (mut failures, mut sweep, mut member) = (0, Sweep::default(), None);
+        let mut member = None;
+        self.run_as(&mut member, &log, &stop).await;
+        if let Some(member) = member {
+            member.leave().await;
+        }
+    }
+
+    async fn run_as(&self, member: &mut Option<Box<dyn Member>>, log: &Log, stop: &Stop) {
+        let (mut failures, mut sweep) = (0, Sweep::default());
         let mut late = Box::pin(async {
             stop.wait().await;
             tokio::time::sleep(Duration::from_millis(STOPPING_MS_MAX)).await;
         });
         while late.as_mut().now_or_never().is_none() {
-            match self.round(&log, &mut member, &stop).await {
+            match self.round(log, member, stop).await {
                 Ok(0) if stop.is_stopping() => return,
                 Ok(0) => {
                     failures = 0;

@@ -25,6 +25,7 @@ pub mod openapi;
 pub mod operators;
 pub mod paging;
 pub mod probe;
+pub mod promises;
 pub mod relay;
 pub mod serve;
 pub mod service;

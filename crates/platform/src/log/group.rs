@@ -16,7 +16,7 @@ const LOOK_MS_MAX: u64 = 200;
 
 /// Lets members into groups.
 pub trait Groups: Send + Sync {
-    /// Makes whoever asks a member that reads these topics. It leaves by being dropped.
+    /// Makes whoever asks a member that reads these topics.
     fn join<'a>(&'a self, group: &'a str, topics: &'a [String]) -> BoxFuture<'a, Result<Box<dyn Member>, Fault>>;
 }
 
@@ -30,6 +30,8 @@ pub trait Member: Send {
     fn next(&mut self, limit: u32, wait: Duration) -> BoxFuture<'_, Result<Vec<Record>, Fault>>;
     /// Marks all that was given as taken. After a fault, or a crash soon after, it comes again.
     fn taken(&mut self) -> BoxFuture<'_, Result<(), Fault>>;
+    /// Leaves, so that others take over at once; from one that is only dropped they may take over later.
+    fn leave(self: Box<Self>) -> BoxFuture<'static, ()>;
 }
 
 type Turn = Arc<tokio::sync::Mutex<()>>;
@@ -156,5 +158,9 @@ impl Member for Polling {
             self.given.clear();
             Ok(())
         })
+    }
+
+    fn leave(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(())) // turns end with it
     }
 }
