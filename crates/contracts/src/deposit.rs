@@ -14,8 +14,6 @@ use utoipa::ToSchema;
 
 use crate::problem::Failure;
 
-pub use crate::page::Page;
-
 /// `POST …/accounts`
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"customer": "cus_01JGFJJZ00000000000000000A", "product": "toss-demand"}))]

@@ -16,9 +16,10 @@ use jangbu_contracts::accounting::TrialBalance;
 use jangbu_contracts::channel::AccountScreen;
 use jangbu_contracts::customer::{Customer, Register, SetMark};
 use jangbu_contracts::deposit::{
-    Account, AccountEntry, Batch, Command, DailyBalance, InterestPayment, InterestPreview, OpenAccount, Outcome, Page,
+    Account, AccountEntry, Batch, Command, DailyBalance, InterestPayment, InterestPreview, OpenAccount, Outcome,
     Posting,
 };
+use jangbu_contracts::page::Page;
 use jangbu_contracts::problem::Problem;
 use jangbu_kernel::id::{AccountId, CustomerId};
 use jangbu_kernel::money::Currency;
