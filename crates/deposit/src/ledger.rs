@@ -65,6 +65,10 @@ pub struct State {
     keys: Keys,
     dirty: FxHashSet<u64>,
     ready: bool,
+    /// The flush that all in memory waits for, but for what postings changed since.
+    settled: Option<Flush>,
+    /// Whether the unit of work under way read or changed something besides postings.
+    unsettled: bool,
 }
 
 /// What is known of a key without asking the store.
@@ -199,6 +203,9 @@ impl Alone<'_> {
     pub async fn finish(mut self) -> Result<Flush, Fault> {
         let flush = self.tx.finish().await?.shared();
         self.state.flush = Some(flush.clone());
+        if std::mem::take(&mut self.state.unsettled) {
+            self.state.settled = Some(flush.clone());
+        }
         self.finished = true;
         Ok(flush)
     }
@@ -207,7 +214,8 @@ impl Alone<'_> {
     ///
     /// # Errors
     /// Nothing of it stands.
-    pub async fn commit(self) -> Result<(), Fault> {
+    pub async fn commit(mut self) -> Result<(), Fault> {
+        self.state.unsettled = true;
         self.finish().await?.await
     }
 }
@@ -259,7 +267,7 @@ impl Ledger {
                 return Err(fault);
             }
             state.generation = self.pipeline.next_generation();
-            state.ready = true;
+            (state.ready, state.unsettled) = (true, true);
         }
         Ok(Alone { tx, state, finished: false, _room: room })
     }
@@ -297,27 +305,41 @@ impl Ledger {
     }
 
     /// Looks at an account and its owner as far as they are durable: waits for the flush of what `look` saw, if need be.
+    /// Openings, marks and closings are rare; all wait for the last of them.
     ///
     /// # Errors
     /// The store can't be read, or the flush failed.
     pub async fn look<T>(&self, no: u64, look: impl Fn(&Account, Owner) -> T) -> Result<Option<T>, Fault> {
-        let state = self.trusted().await?;
-        if let Some(account) = state.book.accounts.get(no) {
-            let owner = state.book.owners.get(&account.customer).copied().unwrap_or_default();
-            let (seen, changed) = (look(account, owner), account.changed);
-            let flush = state.flush.clone().filter(|_| changed > self.flushed.load(Ordering::SeqCst));
-            drop(state);
-            if let Some(flush) = flush {
-                flush.await?;
+        let mut waited = None;
+        loop {
+            let state = self.trusted().await?;
+            if let Some(account) = state.book.accounts.get(no) {
+                let owner = state.book.owners.get(&account.customer).copied().unwrap_or_default();
+                let posted = account.changed > self.flushed.load(Ordering::SeqCst);
+                let flush = if posted { state.flush.clone() } else { state.settled.clone() };
+                let seen = look(account, owner);
+                drop(state);
+                if let Some(flush) = flush {
+                    flush.await?;
+                }
+                return Ok(Some(seen));
             }
-            return Ok(Some(seen));
+            if waited != Some(state.generation)
+                && let Some(flush) = state.settled.clone()
+            {
+                // What memory was read from may not be in a snapshot yet.
+                waited = Some(state.generation);
+                drop(state);
+                flush.await?;
+                continue;
+            }
+            // Not touched since the start: what is written back is what holds.
+            let mut tx = self.db.read("deposit.look").await?;
+            let found = store::accounts::load(&mut tx, no, |code| state.product(code)).await?;
+            let Some(account) = found else { return Ok(None) };
+            let owner = store::accounts::owner(&mut tx, account.customer).await?.unwrap_or_default();
+            return Ok(Some(look(&account, owner)));
         }
-        // Not touched since the start: what is written back is what holds.
-        let mut tx = self.db.read("deposit.look").await?;
-        let found = store::accounts::load(&mut tx, no, |code| state.product(code)).await?;
-        let Some(account) = found else { return Ok(None) };
-        let owner = store::accounts::owner(&mut tx, account.customer).await?.unwrap_or_default();
-        Ok(Some(look(&account, owner)))
     }
 
     /// The product of an account, if it is known.
@@ -326,7 +348,13 @@ impl Ledger {
     /// The store can't be read.
     pub async fn product_of(&self, account: &Account) -> Result<Option<Arc<Product>>, Fault> {
         let state = self.trusted().await?;
-        Ok(state.products.get(account.product as usize).cloned())
+        let product = state.products.get(account.product as usize).cloned();
+        let flush = state.settled.clone();
+        drop(state);
+        if let Some(flush) = flush {
+            flush.await?;
+        }
+        Ok(product)
     }
 
     /// Takes over a newer standing of an owner in memory. Of others the store is asked when they are met: what comes here
@@ -353,6 +381,7 @@ impl Ledger {
             state.book.owners.insert(account.customer, owner);
         }
         state.book.accounts.insert(account);
+        state.unsettled = true; // its owner's standing may share this flush
         Ok(())
     }
 
@@ -403,7 +432,6 @@ impl Ledger {
                 self.replay(tx, state, posting).await?;
             }
         }
-        self.flushed(0);
         Ok(())
     }
 

@@ -2,21 +2,26 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use jangbu_contracts::codes::Code;
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::{AccountId, CustomerId};
 use jangbu_kernel::time::UtcOffset;
+use jangbu_platform::audit::Deed;
 use jangbu_platform::clock::ManualClock;
-use jangbu_platform::db::{Db, Fault};
+use jangbu_platform::db::{Answer, Db, Fault, Key, Tx};
 use jangbu_platform::dice::Dice;
 use jangbu_platform::migrate;
 
 use crate::combiner::Combiner;
 use crate::domain::book::{Marks, Owner};
 use crate::domain::command::{Action, Command};
+use crate::domain::decide::Refusal;
 use crate::domain::eligibility::number_of;
+use crate::flows::accounts::{self, Opening, Shown};
 use crate::flows::bulk::load_accounts;
-use crate::flows::post::Outcome;
+use crate::flows::post::{Outcome, post};
 use crate::ledger::Ledger;
 use crate::service::{KRW, offer};
 use crate::store;
@@ -94,6 +99,99 @@ impl Bank {
 
     pub async fn balance(&self, at: usize) -> i64 {
         self.ledger.look(number_of(self.accounts[at]), |a, _| a.ledger).await.unwrap().unwrap()
+    }
+}
+
+/// Lets flows end their statements one after the other, and holds the flush that they share back: whether one of them
+/// came to its end, and the unit of work that holds the flush.
+async fn held_back<T>(db: &Db, flows: &mut [BoxFuture<'_, T>]) -> (bool, Tx) {
+    let mut ended = false;
+    let mut holder = db.begin("holder").await.unwrap();
+    for flow in flows {
+        ended |= flow.now_or_never().is_some();
+        let mut next = Box::pin(db.begin("holder"));
+        assert!((&mut next).now_or_never().is_none());
+        drop(holder);
+        ended = ended || flow.now_or_never().is_some();
+        holder = next.await.unwrap();
+    }
+    (ended, holder)
+}
+
+/// Ends a unit of work, well or with the loss of all that share its flush.
+async fn end(mut last: Tx, well: bool) {
+    if !well {
+        last.execute("INSERT INTO sand VALUES (1)", &[]).await.unwrap();
+    }
+    assert_eq!(last.commit().await.is_ok(), well);
+}
+
+fn answer(_: &Result<Shown, Refusal>) -> Answer {
+    Answer { status: 200, body: "done".to_owned() }
+}
+
+#[tokio::test]
+async fn nothing_is_seen_or_answered_before_its_flush() {
+    type Seen = (bool, bool, i64);
+    for well in [true, false] {
+        let bank = Bank::new(2).await;
+        let (ledger, day) = (&bank.ledger, bank.day);
+        bank.post("1", bank.credit(0, 100)).await.unwrap();
+        let key = |key: &str| Key { caller: "test".to_owned(), key: key.to_owned() };
+        let opening = Opening {
+            customer: CustomerId::from_parts(1, 1),
+            product: "plain".to_owned(),
+            currency: None,
+            date: day,
+            standing: None,
+        };
+        let opening = &opening;
+        let open = async || accounts::open(ledger, &key("open"), 1, opening, answer).await.map(|_| ());
+        let mark = async || {
+            let deed = Deed { who: "o", what: "mark", subject: "a", reason: "r", result: "set" };
+            let marked = accounts::set_mark(ledger, bank.accounts[0], (Marks::LIMITED, true), &deed).await;
+            marked.map(|marked| marked.unwrap())
+        };
+        let close = async || {
+            let closed = accounts::close(ledger, &key("close"), 1, (bank.accounts[1], day), answer).await;
+            closed.map(|closed| drop(closed.unwrap()))
+        };
+        let post = async || {
+            // A hold that has to be looked for, so that it has the ledger to itself.
+            let commands = vec![bank.command("2", bank.credit(0, 10)), bank.command("3", Action::Release { hold: 99 })];
+            let answers = post(ledger, ledger.room().await, commands).await.map_err(|(fault, _)| fault)?;
+            answers.await.map(drop)
+        };
+        let restarted = bank.restarted();
+        let look = async |ledger: &Ledger, no: u64| {
+            let seen = ledger.look(no, |a, _| (a.closed_on.is_some(), a.marks == Marks::LIMITED, a.ledger)).await;
+            seen.map(Option::unwrap_or_default)
+        };
+        type Case<'a> =
+            (&'a str, BoxFuture<'a, Result<(), Fault>>, BoxFuture<'a, Result<(), Fault>>, &'a Ledger, u64, Seen, Seen);
+        let cases: Vec<Case<'_>> = vec![
+            ("mark", mark().boxed(), mark().boxed(), ledger, 1, (false, false, 100), (false, true, 100)),
+            ("close", close().boxed(), close().boxed(), ledger, 2, (false, false, 0), (true, false, 0)),
+            ("open", open().boxed(), open().boxed(), ledger, 3, (false, false, 0), (false, false, 0)),
+            ("post", post().boxed(), post().boxed(), &restarted, 1, (false, well, 100), (false, well, 110)),
+        ];
+        for (what, flow, again, ledger, no, before, after) in cases {
+            let looked = std::sync::Mutex::new(None);
+            let seeing = async {
+                *looked.lock().unwrap() = Some(look(ledger, no).await?);
+                Ok(())
+            };
+            let mut flows = [flow, again, seeing.boxed()];
+            let (ended, last) = held_back(&bank.db, &mut flows).await;
+            assert!(!ended, "{what}: said before the flush");
+            end(last, well).await;
+            for flow in flows {
+                assert_eq!(flow.await.is_ok(), well, "{what}");
+            }
+            let seen = looked.into_inner().unwrap();
+            assert_eq!(seen, well.then_some(after), "{what}");
+            assert_eq!(look(ledger, no).await.unwrap(), if well { after } else { before }, "{what}");
+        }
     }
 }
 
