@@ -133,8 +133,9 @@ impl State {
         self.ready = false;
     }
 
-    /// What was begun is whole.
+    /// What was begun is whole. Its holds go with the batch, and the store is asked for them from now on.
     pub fn decided(&mut self) {
+        self.book.holds.clear();
         self.ready = true;
     }
 
@@ -491,11 +492,6 @@ impl Ledger {
         let Some(mut state) = self.current().await else { return Ok(0) };
         let upto = state.seq;
         unfolded.extend(state.dirty.drain());
-        if upto <= self.flushed.load(Ordering::SeqCst) {
-            // The store has them all now, and is asked where it matters.
-            state.book.holds.retain(|_, hold| hold.remaining > 0);
-            state.book.reversed.clear();
-        }
         drop(state);
         if unfolded.is_empty() {
             return Ok(0);

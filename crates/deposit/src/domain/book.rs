@@ -4,7 +4,7 @@ use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::{AccountId, CustomerId};
 use jangbu_kernel::money::Currency;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::accounts::Accounts;
 use super::chain::{Back, Path};
@@ -277,10 +277,8 @@ pub struct Book {
     pub owners: FxHashMap<CustomerId, Owner>,
     /// Limits by product index, each with the day from which it holds, in order.
     pub limits: Vec<Vec<(BusinessDate, Limits)>>,
-    /// Holds named by commands, by the posting that made them.
+    /// Holds that commands of the batch made or named, by the posting that made them.
     pub holds: FxHashMap<u64, Hold>,
-    /// Postings undone since the book was opened.
-    pub reversed: FxHashSet<u64>,
 }
 
 impl Book {

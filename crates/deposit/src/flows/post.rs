@@ -208,6 +208,7 @@ async fn decide_all(
     taken: Taken,
 ) -> Result<Batch, Fault> {
     let mut batch = Batch::new(tx.now(), commands.len());
+    state.deciding();
     let taken = taken.filter(|(generation, _)| *generation == state.generation).map(|(_, seen)| seen);
     for (i, command) in commands.iter().enumerate() {
         let seen = taken.as_ref().map_or_else(|| state.take_key(&command.key), |seen| seen[i]);
@@ -226,7 +227,7 @@ async fn decide_all(
         let (seq, decided) = state.decide(prepared.as_ref().unwrap_or(command), batch.at);
         let outcome = match batch.note(state, i, seq, decided) {
             Ok(posting) => {
-                let interest = store_at_once(tx, state, &posting).await?;
+                let interest = store_at_once(tx, &posting).await?;
                 let undone_at = undone_at(tx, &posting).await?;
                 let posted = show(state, posting, batch.at, command.memo.clone(), interest);
                 Outcome::Posted(Box::new(Posted { undone_at, ..posted }), false)
@@ -235,6 +236,7 @@ async fn decide_all(
         };
         batch.outcomes.push(outcome);
     }
+    state.decided();
     Ok(batch)
 }
 
@@ -334,9 +336,8 @@ async fn prepare(
             }
         }
         Action::Reversal { original: Some(wanted) } => {
-            let mut original = store::postings::original(tx, wanted.seq).await?;
-            if let Some(found) = &mut original {
-                found.reversed |= state.book.reversed.contains(&found.seq);
+            let original = store::postings::original(tx, wanted.seq).await?;
+            if let Some(found) = &original {
                 for no in [found.debit, found.credit].into_iter().flatten() {
                     ledger.load(tx, state, no).await?;
                 }
@@ -406,7 +407,7 @@ async fn closings(
 }
 
 /// Writes what later commands of the same batch look for in the store; the id of an interest payment.
-async fn store_at_once(tx: &mut Tx, state: &mut State, posting: &Posting) -> Result<Option<InterestId>, Fault> {
+async fn store_at_once(tx: &mut Tx, posting: &Posting) -> Result<Option<InterestId>, Fault> {
     match (posting.kind, posting.refers, &posting.interest, posting.credit) {
         (Kind::Interest, _, Some(interest), Some(leg)) => {
             let id = InterestId::from_bytes(tx.new_id());
@@ -414,7 +415,6 @@ async fn store_at_once(tx: &mut Tx, state: &mut State, posting: &Posting) -> Res
             Ok(Some(id))
         }
         (Kind::Reversal, Some(original), _, _) => {
-            state.book.reversed.insert(original);
             store::postings::insert_reversal(tx, original, posting.seq).await?;
             Ok(None)
         }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::domain::command::Original;
 use crate::tests::lost::Bank;
 
 /// No request gives such an amount; adding it up is a bug that panics where overflow is checked, as in tests.
@@ -42,4 +43,50 @@ async fn a_batch_that_can_t_be_written_for_a_bug_takes_its_generation_along_and_
     assert!(ledger.current().await.is_none());
     bank.post("2", bank.credit(0, 1)).await.unwrap();
     assert_eq!(bank.balance(0).await, 101);
+}
+
+#[tokio::test]
+async fn a_batch_leaves_no_holds_in_memory_and_the_next_one_knows_them() {
+    let bank = Bank::new(1).await;
+    let Outcome::Posted(credit, _) = bank.post("1", bank.credit(0, 100)).await.unwrap() else { panic!("refused") };
+    let hold = |amount| Action::Hold { account: bank.accounts[0], amount, until: None };
+    let undo = || {
+        let original = Original {
+            seq: credit.posting.seq,
+            kind: Kind::Credit,
+            debit: None,
+            credit: Some(1),
+            bank: Some("cash"),
+            amount: 100,
+            counted_on: bank.day,
+            reversed: false,
+        };
+        Action::Reversal { original: Some(original) }
+    };
+    let (release, capture) =
+        (|hold| Action::Release { hold }, |hold| Action::Capture { hold, amount: None, bank: "cash" });
+    for (i, (actions, refused)) in [
+        (vec![hold(10), hold(20)], ""),
+        (vec![release(2), release(2), capture(3)], "HOLD_SETTLED"),
+        (vec![bank.credit(0, 20), hold(1), capture(8), release(8)], "HOLD_SETTLED"),
+        (vec![release(3), bank.credit(0, 1)], "HOLD_SETTLED"),
+        (vec![undo(), undo()], "ALREADY_REVERSED"),
+        (vec![undo()], "ALREADY_REVERSED"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let command = |(j, action)| bank.command(&format!("b{i}{j}"), action);
+        let outcomes = bank.combiner.post(actions.into_iter().enumerate().map(command).collect()).await.unwrap();
+        let codes: Vec<&str> = outcomes
+            .iter()
+            .filter_map(|outcome| match outcome {
+                Outcome::Refused(why, _) => Some(why[0].0.as_str()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(codes.join(" "), refused, "batch {i}");
+        let state = bank.ledger.current().await.unwrap();
+        assert_eq!(state.book.holds.len(), 0, "batch {i}");
+    }
 }
