@@ -20,13 +20,12 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::domain::book::{Account, Book, Owner};
 use crate::domain::command::{Command, Kind};
 use crate::domain::decide::{self, Decided};
+use crate::domain::keys::Keys;
 use crate::domain::terms::{History, Terms};
 use crate::pipeline::{BATCHES_UNDER_WAY_MAX, Flush, Pipeline, Room, Sent, Work};
 use crate::store;
 use crate::store::postings::Stored;
 
-/// Keys of one generation: two are remembered, so that keys a little out of order need no look into the store.
-const KEYS_PER_GENERATION: usize = 1 << 16;
 /// Accounts written back in one go: few enough that postings behind them hardly notice.
 const ACCOUNTS_PER_FOLD_MAX: usize = 1_024;
 /// For each moment that writing back took, so many pass before the next: with a million busy accounts it would else take
@@ -62,7 +61,8 @@ pub struct State {
     pub flush: Option<Flush>,
     /// Grows each time the state is read anew.
     pub generation: u64,
-    keys: Keys,
+    /// Which keys are new without asking the store.
+    pub keys: Keys,
     dirty: FxHashSet<u64>,
     ready: bool,
     /// The flush that all in memory waits for, but for what postings changed since.
@@ -71,51 +71,7 @@ pub struct State {
     unsettled: bool,
 }
 
-/// What is known of a key without asking the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seen {
-    /// It is certainly new.
-    Never,
-    /// It may be in the store, but in no command of late.
-    Perhaps,
-    /// It came lately, perhaps in the same batch.
-    Lately,
-}
-
-/// Which keys have never been seen, known without asking the store: those greater than all it held.
-#[derive(Default)]
-struct Keys {
-    /// Keys up to this one may be in the store.
-    floor: String,
-    /// The greatest key of the older generation.
-    older_greatest: String,
-    /// The greatest key seen.
-    greatest: String,
-    older: FxHashSet<u64>,
-    recent: FxHashSet<u64>,
-}
-
 impl State {
-    /// What is known of a key without asking the store; it is remembered as seen.
-    pub fn take_key(&mut self, key: &str) -> Seen {
-        let keys = &mut self.keys;
-        if keys.recent.len() >= KEYS_PER_GENERATION {
-            keys.older = std::mem::take(&mut keys.recent);
-            keys.floor = std::mem::replace(&mut keys.older_greatest, keys.greatest.clone());
-        }
-        if key > keys.greatest.as_str() {
-            key.clone_into(&mut keys.greatest);
-        }
-        let hash = xxhash_rust::xxh3::xxh3_64(key.as_bytes());
-        if keys.older.contains(&hash) || !keys.recent.insert(hash) {
-            Seen::Lately
-        } else if key > keys.floor.as_str() {
-            Seen::Never
-        } else {
-            Seen::Perhaps
-        }
-    }
-
     /// The index of a product.
     #[must_use]
     pub fn product(&self, code: &str) -> Option<u32> {
@@ -421,9 +377,7 @@ impl Ledger {
         state.take_limits();
         state.last_no = store::accounts::last_no(tx).await?;
         state.seq = store::postings::last_seq(tx).await?;
-        state.keys.floor = store::postings::last_key(tx).await?;
-        state.keys.older_greatest.clone_from(&state.keys.floor);
-        state.keys.greatest.clone_from(&state.keys.floor);
+        state.keys = Keys::above(store::postings::last_key(tx).await?);
         let mut from = store::accounts::folded(tx).await? + 1;
         while from <= state.seq {
             let rows = store::postings::range(tx, from, state.seq, POSTINGS_PER_READ_MAX).await?;

@@ -7,6 +7,7 @@ pub mod command;
 pub mod decide;
 pub mod eligibility;
 pub mod interest;
+pub mod keys;
 pub mod proof;
 pub mod savings;
 pub mod tax;

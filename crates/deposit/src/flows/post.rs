@@ -9,9 +9,10 @@
 //! | command | one posting row, which is entries, key and message |
 //! | account seen for the first time since start | one or two reads |
 //! | account whose running day ended | one daily-balance row |
-//! | key not greater than all before | one read |
+//! | key that is in no known gap, or came lately | one read |
 //! | hold, capture, release, reversal, interest | one or two reads, one write |
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
@@ -27,8 +28,9 @@ use crate::domain::command::{Action, Command, Kind};
 use crate::domain::decide::{self, Decided, Posting, Refusal};
 use crate::domain::eligibility::{find, number_of};
 use crate::domain::interest::{self, Interest};
+use crate::domain::keys::Seen;
 use crate::domain::tax::TaxClass;
-use crate::ledger::{Ledger, Names, Product, Seen, State};
+use crate::ledger::{Ledger, Names, Product, State};
 use crate::pipeline::{Room, Work};
 use crate::store;
 use crate::store::postings::{NewRow, Stored};
@@ -138,7 +140,7 @@ async fn decide_at_once(
     if !commands.iter().all(|command| is_in_memory(&state.book, command)) {
         return Err((commands, None));
     }
-    let seen: Vec<Seen> = commands.iter().map(|command| state.take_key(&command.key)).collect();
+    let seen: Vec<Seen> = commands.iter().map(|command| state.keys.take(&command.key)).collect();
     if seen.iter().any(|seen| *seen != Seen::Never) {
         return Err((commands, Some((state.generation, seen))));
     }
@@ -210,18 +212,26 @@ async fn decide_all(
     let mut batch = Batch::new(tx.now(), commands.len());
     state.deciding();
     let taken = taken.filter(|(generation, _)| *generation == state.generation).map(|(_, seen)| seen);
+    let (mut places, mut in_vain) = (None, Vec::new());
     for (i, command) in commands.iter().enumerate() {
-        let seen = taken.as_ref().map_or_else(|| state.take_key(&command.key), |seen| seen[i]);
-        let before = match seen {
-            Seen::Never => None,
-            Seen::Perhaps => Some(&commands[..0]),
-            Seen::Lately => Some(&commands[..i]),
+        let seen = taken.as_ref().map_or_else(|| state.keys.take(&command.key), |seen| seen[i]);
+        let earlier = match seen {
+            Seen::Never | Seen::Perhaps => None,
+            Seen::Lately => places.get_or_insert_with(|| first_places(commands)).get(command.key.as_str()).copied(),
         };
-        if let Some(before) = before
-            && let Some(known) = recall(ledger, tx, state, before, &batch.outcomes, command).await?
-        {
+        // One that was refused for its key says only that the store has this key.
+        let earlier = earlier.filter(|at| *at < i && batch.outcomes[*at] != Outcome::KeyReused);
+        let known = match earlier {
+            Some(at) => Some(again(&commands[at], &batch.outcomes[at], command)),
+            None if seen == Seen::Never => None,
+            None => recall(ledger, tx, state, command).await?,
+        };
+        if let Some(known) = known {
             batch.outcomes.push(known);
             continue;
+        }
+        if seen == Seen::Perhaps {
+            in_vain.push(command.key.as_str());
         }
         let prepared = prepare(ledger, tx, state, &batch.ended, command).await?;
         let (seq, decided) = state.decide(prepared.as_ref().unwrap_or(command), batch.at);
@@ -236,28 +246,31 @@ async fn decide_all(
         };
         batch.outcomes.push(outcome);
     }
+    if let Some(place) = state.keys.asked_in_vain(in_vain) {
+        let (floor, ceiling) = store::postings::keys_around(tx, place).await?;
+        state.keys.learn(floor, ceiling, commands.iter().map(|command| command.key.as_str()));
+    }
     state.decided();
     Ok(batch)
 }
 
-/// What is known under a key: from an earlier command of this batch, or from the store.
-async fn recall(
-    ledger: &Ledger,
-    tx: &mut Tx,
-    state: &mut State,
-    before: &[Command],
-    outcomes: &[Outcome],
-    command: &Command,
-) -> Result<Option<Outcome>, Fault> {
-    if let Some(at) = before.iter().position(|c| c.key == command.key) {
-        let known = match &outcomes[at] {
-            _ if before[at].hash != command.hash => Outcome::KeyReused,
-            Outcome::Posted(posted, _) => Outcome::Posted(posted.clone(), true),
-            Outcome::Refused(refusal, _) => Outcome::Refused(refusal.clone(), true),
-            Outcome::KeyReused => Outcome::KeyReused,
-        };
-        return Ok(Some(known));
+/// Where each key of a batch comes first.
+fn first_places(commands: &[Command]) -> HashMap<&str, usize> {
+    commands.iter().enumerate().rev().map(|(i, command)| (command.key.as_str(), i)).collect()
+}
+
+/// The outcome of a command of the same batch that came under the same key.
+fn again(before: &Command, outcome: &Outcome, command: &Command) -> Outcome {
+    match outcome {
+        _ if before.hash != command.hash => Outcome::KeyReused,
+        Outcome::Posted(posted, _) => Outcome::Posted(posted.clone(), true),
+        Outcome::Refused(refusal, _) => Outcome::Refused(refusal.clone(), true),
+        Outcome::KeyReused => Outcome::KeyReused,
     }
+}
+
+/// What the store knows under a key.
+async fn recall(ledger: &Ledger, tx: &mut Tx, state: &mut State, command: &Command) -> Result<Option<Outcome>, Fault> {
     let Some(row) = store::postings::by_key(tx, &command.key).await? else { return Ok(None) };
     if row.hash != command.hash {
         return Ok(Some(Outcome::KeyReused));

@@ -170,6 +170,14 @@ pub async fn last_key(tx: &mut Tx) -> Result<String, Fault> {
     Ok(row.and_then(|r| r.opt_text(0).map(str::to_owned)).unwrap_or_default())
 }
 
+/// The stored keys around one that is not stored: the next smaller and the next greater.
+pub async fn keys_around(tx: &mut Tx, key: &str) -> Result<(String, Option<String>), Fault> {
+    let text = |row: Option<Row>| row.and_then(|r| r.opt_text(0).map(str::to_owned));
+    let before = tx.query_one("SELECT MAX(idem_key) FROM posting WHERE idem_key < ?", &[key.into()]).await?;
+    let after = tx.query_one("SELECT MIN(idem_key) FROM posting WHERE idem_key > ?", &[key.into()]).await?;
+    Ok((text(before).unwrap_or_default(), text(after)))
+}
+
 /// A posting to be undone, as far as undoing needs it.
 pub async fn original(tx: &mut Tx, seq: u64) -> Result<Option<Original>, Fault> {
     let Some(Stored { posting: Some(p), .. }) = by_seq(tx, seq).await? else { return Ok(None) };

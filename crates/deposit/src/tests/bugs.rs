@@ -90,3 +90,17 @@ async fn a_batch_leaves_no_holds_in_memory_and_the_next_one_knows_them() {
         assert_eq!(state.book.holds.len(), 0, "batch {i}");
     }
 }
+
+#[tokio::test]
+async fn a_key_sent_with_another_request_and_its_own_at_once_gives_its_answer_to_its_own() {
+    let bank = Bank::new(1).await;
+    bank.post("k", bank.credit(0, 100)).await.unwrap();
+    let own = bank.command("k", bank.credit(0, 100));
+    let other = Command { hash: 2, ..own.clone() };
+    let outcomes = bank.combiner.post(vec![other.clone(), own.clone(), other, own]).await.unwrap();
+    for (i, outcome) in outcomes.iter().enumerate() {
+        assert_eq!(*outcome == Outcome::KeyReused, i % 2 == 0, "{i}: {outcome:?}");
+        assert_eq!(matches!(outcome, Outcome::Posted(_, true)), i % 2 == 1, "{i}: {outcome:?}");
+    }
+    assert_eq!(bank.balance(0).await, 100);
+}
