@@ -444,7 +444,7 @@ impl Ledger {
     pub async fn fold(&self) -> Result<usize, Fault> {
         let mut unfolded = self.unfolded.lock().await;
         let Some(mut state) = self.current().await else { return Ok(0) };
-        let upto = state.seq;
+        let (generation, upto) = (state.generation, state.seq);
         unfolded.extend(state.dirty.drain());
         drop(state);
         if unfolded.is_empty() {
@@ -453,24 +453,23 @@ impl Ledger {
         let mut dirty: Vec<u64> = unfolded.iter().copied().collect();
         dirty.sort_unstable();
         for run in dirty.chunks(ACCOUNTS_PER_FOLD_MAX) {
-            self.fold_run(run).await?;
+            let accounts = |state: &State| run.iter().filter_map(|no| state.book.accounts.get(*no)).cloned().collect();
+            self.write_back(generation, |state| Work::Balances(accounts(state))).await?;
         }
-        let room = self.room().await;
-        let Some(mut state) = self.current().await else { return Ok(0) };
-        let sent = self.send(&mut state, room, Work::Folded(upto));
-        drop(state);
-        sent.flush.await?;
+        self.write_back(generation, |_| Work::Folded(upto)).await?;
         unfolded.clear();
         Ok(dirty.len())
     }
 
-    async fn fold_run(&self, run: &[u64]) -> Result<(), Fault> {
+    /// Writes a part of a fold, which belongs to one generation: places of a lost one are taken again by other postings.
+    async fn write_back(&self, generation: u64, work: impl FnOnce(&State) -> Work) -> Result<(), Fault> {
         let room = self.room().await;
-        let Some(mut state) = self.current().await else {
-            return Err(Fault::Busy("the ledger is to be rebuilt first".into()));
+        let state = self.current().await.filter(|state| state.generation == generation);
+        let Some(mut state) = state else {
+            return Err(Fault::Busy("memory was read anew since the fold began".into()));
         };
-        let accounts = run.iter().filter_map(|no| state.book.accounts.get(*no)).cloned().collect();
-        let sent = self.send(&mut state, room, Work::Balances(accounts));
+        let work = work(&state);
+        let sent = self.send(&mut state, room, work);
         drop(state);
         sent.flush.await
     }

@@ -242,3 +242,35 @@ async fn accounts_that_could_not_be_loaded_take_no_numbers() {
     load(5).await.unwrap_err();
     assert_eq!(load(1).await.unwrap().unwrap().into_iter().map(number_of).collect::<Vec<_>>(), [2]);
 }
+
+#[tokio::test]
+async fn a_fold_that_outlives_what_it_began_with_writes_nothing_of_it_back() {
+    let bank = Bank::new(1).await;
+    bank.post("1", bank.credit(0, 100)).await.unwrap();
+    bank.weather(0, 100, 0).await;
+    let holder = bank.db.begin("holder").await.unwrap();
+    // Decided, and waiting to be written, which will fail.
+    let commands = (0..5).map(|i| bank.command(&format!("2{i}"), bank.credit(0, 10))).collect();
+    let mut lost = Box::pin(bank.combiner.post(commands));
+    while bank.ledger.current().await.unwrap().seq < 6 {
+        assert!((&mut lost).now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
+    let mut rebuilt = Box::pin(bank.ledger.alone("rebuild"));
+    assert!((&mut rebuilt).now_or_never().is_none());
+    let mut fold = Box::pin(bank.ledger.fold());
+    assert!((&mut fold).now_or_never().is_none());
+    drop(holder);
+    lost.await.unwrap_err();
+    rebuilt.await.unwrap().finish().await.unwrap().await.unwrap();
+    let _ = fold.await; // whatever it says, the books must be whole after it
+    bank.weather(0, 0, 0).await;
+    for key in ["3", "4", "5"] {
+        bank.post(key, bank.credit(0, 1)).await.unwrap();
+    }
+    for folded in [false, true] {
+        let seen = bank.restarted().look(1, |account, _| account.ledger).await.unwrap();
+        assert_eq!(seen, Some(103), "folded: {folded}");
+        bank.ledger.fold().await.unwrap();
+    }
+}
