@@ -83,7 +83,7 @@ pub enum Code {
     KycExpired,
     /// Nothing moves on accounts of a sanctioned customer.
     Sanctioned,
-    /// The limit per transaction, day or month would be passed; the detail says which.
+    /// A limit per transaction, day or month would be passed, or the bound of their sums; the detail says which.
     LimitExceeded,
     /// The available balance (ledger balance less holds) is smaller than the amount.
     InsufficientAvailable,

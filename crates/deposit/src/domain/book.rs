@@ -210,6 +210,18 @@ impl Account {
         self.ledger - self.held
     }
 
+    /// Debits that a posting on `date` would add to.
+    #[must_use]
+    pub fn debits_on(&self, date: BusinessDate) -> i64 {
+        if date > self.day.date { 0 } else { self.day.debits }
+    }
+
+    /// Credits that a posting on `date` would add to.
+    #[must_use]
+    pub fn credits_on(&self, date: BusinessDate) -> i64 {
+        if date > self.day.date { 0 } else { self.day.credits }
+    }
+
     /// Carries out one posting's effect. The same function decides, and rebuilds state from stored postings.
     pub fn apply(&mut self, seq: u64, date: BusinessDate, effect: Effect) -> Applied {
         let mut applied = Applied { serial: self.serial, ..Applied::default() };

@@ -136,9 +136,9 @@ fn plan(book: &Book, seq: u64, command: &Command, now: i64) -> Result<Plan, Refu
             plan.hold = Some(Hold { seq, account: no, remaining: *amount, until: *until, counted_on });
             plan
         }
-        Action::Capture { hold, amount, bank } => return capture(book, *hold, *amount, bank, now),
+        Action::Capture { hold, amount, bank } => return capture(book, *hold, (*amount, bank), date, now),
         Action::Release { hold } => return release(book, *hold),
-        Action::Reversal { original } => return reversal(book, original.as_ref()),
+        Action::Reversal { original } => return reversal(book, original.as_ref(), date),
         Action::Interest { account, due } => return interest(book, *account, due.as_ref(), date),
     };
     failures.none_or(plan)
@@ -152,7 +152,13 @@ fn live_hold(book: &Book, hold: u64) -> Result<Hold, Refusal> {
     }
 }
 
-fn capture(book: &Book, hold: u64, amount: Option<i64>, bank: &'static str, now: i64) -> Result<Plan, Refusal> {
+fn capture(
+    book: &Book,
+    hold: u64,
+    (amount, bank): (Option<i64>, &'static str),
+    date: BusinessDate,
+    now: i64,
+) -> Result<Plan, Refusal> {
     let held = live_hold(book, hold)?;
     if held.until.is_some_and(|until| until <= now) {
         return Err(vec![(Code::HoldExpired, "its time has passed".into())]);
@@ -162,7 +168,7 @@ fn capture(book: &Book, hold: u64, amount: Option<i64>, bank: &'static str, now:
         return Err(vec![(Code::CaptureExceedsHold, format!("{} is held", held.remaining))]);
     }
     let mut failures = Failures::default();
-    failures.held_account(book, held.account);
+    failures.held_account(book, held.account, amount, date);
     // The money was counted when it was held; what is not taken is given back to the limits.
     let effect = Effect {
         ledger: -amount,
@@ -191,7 +197,7 @@ fn release(book: &Book, hold: u64) -> Result<Plan, Refusal> {
     Ok(plan)
 }
 
-fn reversal(book: &Book, original: Option<&Original>) -> Result<Plan, Refusal> {
+fn reversal(book: &Book, original: Option<&Original>, date: BusinessDate) -> Result<Plan, Refusal> {
     let Some(original) = original else {
         return Err(vec![(Code::PostingNotFound, "no such posting".into())]);
     };
@@ -206,11 +212,11 @@ fn reversal(book: &Book, original: Option<&Original>) -> Result<Plan, Refusal> {
     let mut failures = Failures::default();
     // The account once credited gives back; the one once debited gets back.
     if let Some(no) = original.credit {
-        failures.reversed_account(book, no, amount);
+        failures.reversed_account(book, no, Direction::Debit, amount, date);
         plan = plan.debit(no, Effect { ledger: -amount, entry: true, ..Effect::default() });
     }
     if let Some(no) = original.debit {
-        failures.reversed_account(book, no, 0);
+        failures.reversed_account(book, no, Direction::Credit, amount, date);
         plan = plan.credit(no, amount);
         if let Some((_, effect)) = plan.credit.as_mut() {
             (effect.counted, effect.given_back_to) = (-amount, Some(original.counted_on));
@@ -230,10 +236,11 @@ fn interest(book: &Book, account: AccountId, due: Option<&Interest>, date: Busin
         let code = if paid { Code::AlreadyClaimed } else { Code::NothingToPay };
         return Err(vec![(code, "interest is paid once a day, up to yesterday, from one minor unit".into())]);
     };
+    failures.interest(book, no, due.net, date);
     let mut plan = Plan::new(Kind::Interest, due.net).credit(no, due.net).bank("interest_expense");
     plan.tax = due.gross - due.net;
     plan.interest = Some(Box::new(due.clone()));
-    Ok(plan)
+    failures.none_or(plan)
 }
 
 fn carry_out(book: &mut Book, seq: u64, date: BusinessDate, plan: Plan) -> Decided {

@@ -24,6 +24,12 @@ pub enum Direction {
 /// Largest ledger balance, minor units: ten times the largest amount of one posting.
 pub const BALANCE_MAX: i64 = 10_000_000_000_000_000;
 
+/// Most that all debits, all credits, or what counts against limits may come to in a day or month, minor units: nine
+/// thousand of the largest postings. Beyond it the sums could not be kept.
+pub const TURNOVER_MAX: i64 = 9_000_000_000_000_000_000;
+
+const _: () = assert!(TURNOVER_MAX < i64::MAX - BALANCE_MAX, "a sum and one more amount are compared without overflow");
+
 const D: u8 = 1;
 const C: u8 = 2;
 const I: u8 = 4;
@@ -84,12 +90,11 @@ impl Failures {
             Direction::Debit => {
                 let day = date.max(account.day.date);
                 self.limits(account, book.limits_on(account.product, day), amount, day);
+                self.turnover(account.debits_on(date), amount, "debits of a day");
                 self.funds(account, amount);
             }
-            Direction::Credit if account.ledger + amount > BALANCE_MAX => {
-                self.add(Code::BalanceOverflow, format!("the balance would pass {BALANCE_MAX}"));
-            }
-            Direction::Credit | Direction::Interest => {}
+            Direction::Credit => self.credit(account, amount, date),
+            Direction::Interest => {}
         }
         account.no
     }
@@ -114,9 +119,31 @@ impl Failures {
         }
     }
 
+    /// What comes in, by whatever way, must leave sums that can be kept.
+    fn credit(&mut self, account: &Account, amount: i64, date: BusinessDate) {
+        if account.ledger.saturating_add(amount) > BALANCE_MAX {
+            self.add(Code::BalanceOverflow, format!("the balance would pass {BALANCE_MAX}"));
+        }
+        self.turnover(account.credits_on(date), amount, "credits of a day");
+    }
+
+    /// The account that interest is paid to, once it is known how much.
+    pub fn interest(&mut self, book: &Book, no: u64, amount: i64, date: BusinessDate) {
+        if let Some(account) = book.accounts.get(no) {
+            self.credit(account, amount, date);
+        }
+    }
+
+    fn turnover(&mut self, sum: i64, amount: i64, of: &str) {
+        if sum.saturating_add(amount) > TURNOVER_MAX {
+            self.add(Code::LimitExceeded, format!("the {of} may come to at most {TURNOVER_MAX}"));
+        }
+    }
+
     fn limits(&mut self, account: &Account, limits: Limits, amount: i64, day: BusinessDate) {
         let used = account.used.on(day);
-        let over = |max: Option<i64>, used: i64| max.filter(|max| used + amount > *max);
+        let over = |max: Option<i64>, used: i64| max.filter(|max| used.saturating_add(amount) > *max);
+        self.turnover(used.day_sum.max(used.month_sum), amount, "sums counted against limits");
         if let Some(max) = over(limits.transaction_max, 0) {
             self.add(Code::LimitExceeded, format!("one transaction may take at most {max}"));
         }
@@ -157,15 +184,16 @@ impl Failures {
     }
 
     /// The account of a hold that is captured: the money is reserved, restrictions still count.
-    pub fn held_account(&mut self, book: &Book, no: u64) {
+    pub fn held_account(&mut self, book: &Book, no: u64, amount: i64, date: BusinessDate) {
         if let Some(account) = book.accounts.get(no) {
             let owner = book.owners.get(&account.customer).copied().unwrap_or_default();
             self.restrictions(account, owner, Direction::Debit);
+            self.turnover(account.debits_on(date), amount, "debits of a day");
         }
     }
 
-    /// An account whose posting is undone: open, and able to give `amount` back.
-    pub fn reversed_account(&mut self, book: &Book, no: u64, amount: i64) {
+    /// An account whose posting is undone: open, and able to give `amount` back, or to take it.
+    pub fn reversed_account(&mut self, book: &Book, no: u64, way: Direction, amount: i64, date: BusinessDate) {
         let Some(account) = book.accounts.get(no) else {
             self.add(Code::AccountNotFound, "the account is gone");
             return;
@@ -173,8 +201,11 @@ impl Failures {
         if account.closed_on.is_some() {
             self.add(Code::AccountClosed, "the account is closed");
         }
-        if amount > 0 {
+        if way == Direction::Debit {
+            self.turnover(account.debits_on(date), amount, "debits of a day");
             self.funds(account, amount);
+        } else {
+            self.credit(account, amount, date);
         }
     }
 }

@@ -3,11 +3,12 @@
 
 use super::*;
 use crate::domain::command::Original;
+use crate::domain::eligibility::{BALANCE_MAX, TURNOVER_MAX};
 use crate::tests::lost::Bank;
 
-/// No request gives such an amount; adding it up is a bug that panics where overflow is checked, as in tests.
+/// No request gives such an amount; carrying it out is a bug that panics where overflow is checked, as in tests.
 fn bug(bank: &Bank) -> Action {
-    bank.credit(1, i64::MAX)
+    bank.credit(1, i64::MIN)
 }
 
 #[tokio::test]
@@ -103,4 +104,68 @@ async fn a_key_sent_with_another_request_and_its_own_at_once_gives_its_answer_to
         assert_eq!(matches!(outcome, Outcome::Posted(_, true)), i % 2 == 1, "{i}: {outcome:?}");
     }
     assert_eq!(bank.balance(0).await, 100);
+}
+
+#[tokio::test]
+async fn sums_that_could_not_be_kept_are_refused() {
+    let (full, most) = (BALANCE_MAX, TURNOVER_MAX);
+    let bank = Bank::new(1).await;
+    bank.post("1", bank.credit(0, full)).await.unwrap();
+    bank.post("2", Action::Hold { account: bank.accounts[0], amount: 10, until: None }).await.unwrap();
+    let mut state = bank.ledger.current().await.unwrap();
+    let before = state.book.accounts.get(1).unwrap().clone();
+    let hold = Hold { seq: 2, account: 1, remaining: 10, until: None, counted_on: bank.day };
+    let undone = |debit, credit| Original {
+        seq: 1,
+        kind: Kind::Credit,
+        debit,
+        credit,
+        bank: Some("cash"),
+        amount: 10,
+        counted_on: bank.day,
+        reversed: false,
+    };
+    let interest = Interest {
+        from: bank.day.add_days(-1),
+        to: bank.day.add_days(-1),
+        gross: 10,
+        income_tax: 0,
+        local_tax: 0,
+        other_tax: 0,
+        net: 10,
+        periods: Vec::new(),
+    };
+    let account = bank.accounts[0];
+    let credits = [
+        bank.credit(0, 10),
+        Action::Reversal { original: Some(undone(Some(1), None)) },
+        Action::Interest { account, due: Some(interest) },
+    ];
+    let debits = [
+        Action::Debit { account, amount: 10, bank: "cash" },
+        Action::Reversal { original: Some(undone(None, Some(1))) },
+        Action::Capture { hold: 2, amount: None, bank: "cash" },
+    ];
+    let counted =
+        [Action::Debit { account, amount: 10, bank: "cash" }, Action::Hold { account, amount: 10, until: None }];
+    type Set = fn(&mut Account, i64);
+    let cases: [(&[Action], Set, i64, &str); 5] = [
+        (&credits, |a, sum| a.ledger = sum, full, "BALANCE_OVERFLOW"),
+        (&credits, |a, sum| a.day.credits = sum, most, "LIMIT_EXCEEDED"),
+        (&debits, |a, sum| a.day.debits = sum, most, "LIMIT_EXCEEDED"),
+        (&counted, |a, sum| a.used.day_sum = sum, most, "LIMIT_EXCEEDED"),
+        (&counted, |a, sum| a.used.month_sum = sum, most, "LIMIT_EXCEEDED"),
+    ];
+    for (actions, set, most, code) in cases {
+        for (action, room) in actions.iter().flat_map(|action| [(action, 9), (action, 10)]) {
+            let mut account = Account { ledger: 1_000, ..before.clone() };
+            set(&mut account, most - room);
+            state.book.accounts.insert(account);
+            state.book.holds.insert(2, hold);
+            let (_, decided) = state.decide(&bank.command("k", action.clone()), 0);
+            let codes = decided.outcome.err().unwrap_or_default();
+            let codes: Vec<&str> = codes.iter().map(|(code, _)| code.as_str()).collect();
+            assert_eq!(codes.join(" "), if room < 10 { code } else { "" }, "{action:?} with room for {room}");
+        }
+    }
 }

@@ -343,6 +343,9 @@ impl Model {
             let leg = doing.leg(debited, Some(Side::Credit), done.amount);
             leg.counted = done.amount;
             leg.given_back_to = Some(done.taken_on);
+            if self.accounts.get(&debited).is_some_and(|a| a.ledger() + done.amount > BALANCE_MAX) {
+                against.insert("BALANCE_OVERFLOW".to_owned());
+            }
         }
         if [done.credit, done.debit].into_iter().flatten().any(closed) {
             against.insert("ACCOUNT_CLOSED".to_owned());
@@ -368,6 +371,9 @@ impl Model {
         let Some(due) = self.due(account, from, to).filter(|due| due.gross > 0) else {
             return refused("NOTHING_TO_PAY");
         };
+        if account.ledger() + due.net() > BALANCE_MAX {
+            return refused("BALANCE_OVERFLOW");
+        }
         let mut doing = Doing::new("interest", asked.date, due.net());
         doing.leg(id, Some(Side::Credit), due.net());
         doing.bank.push(("interest_expense".to_owned(), Side::Debit, due.gross));
