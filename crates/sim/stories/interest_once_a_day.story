@@ -1,10 +1,10 @@
 # Interest is taken once a day, up to yesterday, whatever is tried.
 clock 2026-01-01T09:00:00+09:00
 account alice KRW 10_000_000
-claim alice                   -> refused ALREADY_CLAIMED
+claim alice                   -> refused NOTHING_TO_PAY
 preview alice                 -> gross 0 net 0
 time 23:59:59.999999
-claim alice                   -> refused ALREADY_CLAIMED
+claim alice                   -> refused NOTHING_TO_PAY
 day 2026-01-02
 claim alice                   -> gross 547
 claim alice                   -> refused ALREADY_CLAIMED

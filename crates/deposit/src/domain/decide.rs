@@ -232,7 +232,9 @@ fn interest(book: &Book, account: AccountId, due: Option<&Interest>, date: Busin
     let no = failures.account(book, account, Direction::Interest, 0, date);
     failures.refusal()?;
     let Some(due) = due.filter(|i| i.gross > 0) else {
-        let paid = book.accounts.get(no).is_some_and(|a| a.paid_through >= date.add_days(-1));
+        // On its first day an account has no day to pay for, and nobody has claimed any.
+        let paid = |a: &Account| a.paid_through >= a.opened_on && a.paid_through >= date.add_days(-1);
+        let paid = book.accounts.get(no).is_some_and(paid);
         let code = if paid { Code::AlreadyClaimed } else { Code::NothingToPay };
         return Err(vec![(code, "interest is paid once a day, up to yesterday, from one minor unit".into())]);
     };

@@ -138,7 +138,7 @@ async fn rules() {
             POST /accounts {"customer":"{alice}","product":"none"} -> 422 PRODUCT_NOT_FOUND -
             POST /accounts/{a}/close {} -> 422 ACCOUNT_NOT_EMPTY -
             POST /accounts/{closed}/close {} -> 422 ACCOUNT_CLOSED -
-            POST /accounts/{a}/interest-claims {} -> 422 ALREADY_CLAIMED -
+            POST /accounts/{a}/interest-claims {} -> 422 NOTHING_TO_PAY -
             POST /accounts/{none}/interest-claims {} -> 404 NOT_FOUND -
             POST /accounts/{none}/close {} -> 404 NOT_FOUND -
             POST /interest-simulations {"movements":[]} -> 400 MISSING_FIELD terms

@@ -59,7 +59,7 @@ async fn marks_of_accounts_block_what_they_block() {
         let (id, _) = world.account("demand", 1_000_000).await;
         world.mark(&id, mark, true).await;
         let found = [debit(&world, &id, 1).await, credit(&world, &id).await, claim(&world, &id).await];
-        let nothing_yet = |blocked: bool| if blocked { one(code) } else { one("ALREADY_CLAIMED") };
+        let nothing_yet = |blocked: bool| if blocked { one(code) } else { one("NOTHING_TO_PAY") };
         let wanted = [
             if blocks[0] { one(code) } else { none() },
             if blocks[1] { one(code) } else { none() },
@@ -81,7 +81,7 @@ async fn marks_of_owners_block_what_they_block() {
         let wanted = [
             if blocks[0] { one(code) } else { none() },
             if blocks[1] { one(code) } else { none() },
-            if blocks[2] { one(code) } else { one("ALREADY_CLAIMED") },
+            if blocks[2] { one(code) } else { one("NOTHING_TO_PAY") },
         ];
         assert_eq!(found, wanted, "{mark}");
     }

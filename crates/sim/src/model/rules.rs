@@ -366,7 +366,9 @@ impl Model {
         };
         let (from, to) = (account.paid_through.add_days(1), asked.date.add_days(-1));
         if from > to {
-            return refused("ALREADY_CLAIMED");
+            // Every day is paid for; on the first there was none to pay for.
+            let first = from == account.opened_on;
+            return refused(if first { "NOTHING_TO_PAY" } else { "ALREADY_CLAIMED" });
         }
         let Some(due) = self.due(account, from, to).filter(|due| due.gross > 0) else {
             return refused("NOTHING_TO_PAY");
