@@ -12,4 +12,5 @@ pub(crate) mod lost;
 mod noise;
 mod opening;
 mod simulated;
+mod storm;
 mod world;
