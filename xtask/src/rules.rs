@@ -82,7 +82,7 @@ impl Found<'_> {
         self.file.contains("/tests/") || self.file.ends_with("/tests.rs")
     }
     fn is_platform(&self) -> bool {
-        self.file.starts_with("crates/platform/")
+        self.file.starts_with("crates/platform/") || self.file.starts_with("crates/adapters/")
     }
 }
 

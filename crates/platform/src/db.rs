@@ -163,6 +163,10 @@ pub enum Fault {
     /// Too many wait already, or a lock was not had in time. Try again.
     #[error("busy: {0}")]
     Busy(String),
+    /// Another unit of work was in the way: a deadlock, or a row that it held too long. Nothing of this one stands, and
+    /// the edge tries it again by itself.
+    #[error("busy: {0}")]
+    Conflict(String),
     /// The engine failed (disk, damaged file, lost connection).
     #[error("storage failed while {doing}: {why}")]
     Storage {
@@ -183,7 +187,7 @@ impl Fault {
     /// Whether trying again soon is worth it.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        matches!(self, Fault::Busy(_))
+        matches!(self, Fault::Busy(_) | Fault::Conflict(_))
     }
 }
 
@@ -331,6 +335,16 @@ impl Db {
     /// The engine failed. What was committed is safe all the same.
     pub async fn close(&self) -> Result<(), Fault> {
         self.engine.close().await
+    }
+
+    /// Whether a change of the schema is taken back with the unit of work that made it.
+    pub(crate) fn rolls_schema_back(&self) -> bool {
+        self.engine.rolls_schema_back()
+    }
+
+    /// Holds a name of this database against all other processes, until it is dropped.
+    pub(crate) async fn hold(&self, name: &str, wait: std::time::Duration) -> Result<engine::Held, Fault> {
+        self.engine.hold(name, wait).await
     }
 
     /// Woken after each commit that emitted events.

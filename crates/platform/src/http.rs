@@ -65,7 +65,7 @@ impl Refused {
 impl From<Fault> for Refused {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::Busy(why) => Self::new(Code::Busy, why),
+            Fault::Busy(why) | Fault::Conflict(why) => Self::new(Code::Busy, why),
             Fault::Unavailable(why) => Self::new(Code::Unavailable, why),
             Fault::Storage { .. } => {
                 tracing::error!(error = %fault, "the store failed");

@@ -17,7 +17,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, ToSql};
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
-use crate::db::engine::{Engine, Unit};
+use crate::db::engine::{Engine, Unit, list};
 use crate::db::lines::{COLUMNS_MAX, Line, See};
 use crate::db::{Cell, Fault, Inserted, Row, Value};
 use crate::sqlite::reading::Readers;
@@ -351,9 +351,10 @@ fn bind(statement: &mut CachedStatement<'_>, sql: &str, params: &[Value<'_>]) ->
 }
 
 fn run(conn: &Connection, sql: &str, params: &[Value<'_>]) -> Result<u64, Fault> {
-    let mut statement = prepare(conn, sql)?;
-    bind(&mut statement, sql, params)?;
-    let changed = statement.raw_execute().map_err(|e| fault(sql, &e))?;
+    let (sql, params) = list(sql, params);
+    let mut statement = prepare(conn, &sql)?;
+    bind(&mut statement, &sql, &params)?;
+    let changed = statement.raw_execute().map_err(|e| fault(&sql, &e))?;
     Ok(changed as u64)
 }
 
@@ -376,14 +377,15 @@ fn run_insert(conn: &Connection, sql: &str, arity: usize, values: &[Value<'_>]) 
 }
 
 fn run_query(conn: &Connection, sql: &str, params: &[Value<'_>]) -> Result<Vec<Row>, Fault> {
-    let mut statement = prepare(conn, sql)?;
-    bind(&mut statement, sql, params)?;
+    let (sql, params) = list(sql, params);
+    let mut statement = prepare(conn, &sql)?;
+    bind(&mut statement, &sql, &params)?;
     let columns = statement.column_count();
     let mut rows = statement.raw_query();
     let mut out = Vec::new();
-    while let Some(row) = rows.next().map_err(|e| fault(sql, &e))? {
+    while let Some(row) = rows.next().map_err(|e| fault(&sql, &e))? {
         let cell = |i| {
-            Ok(match row.get_ref(i).map_err(|e| fault(sql, &e))? {
+            Ok(match row.get_ref(i).map_err(|e| fault(&sql, &e))? {
                 ValueRef::Null => Cell::Null,
                 ValueRef::Integer(v) => Cell::Int(v),
                 ValueRef::Text(v) => Cell::Text(String::from_utf8_lossy(v).into_owned()),

@@ -1,6 +1,8 @@
 //! A stand for tests: one service behind the edge in this process, called as callers call it, at a time that is moved
 //! by hand. Not for running a bank: nothing here relays, consumes or looks for work by itself.
 
+pub mod promises;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,10 +1,17 @@
 //! What an engine of the kind "database" has to do. Flows never see it: they work on [`Tx`](super::Tx), which refuses what
 //! comes after an error and collects the events, whichever engine stands behind it.
 
+use std::any::Any;
+use std::borrow::Cow;
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 
 use super::lines::See;
 use super::{Fault, Inserted, Row, Value};
+
+/// A name held against all other processes until it is dropped.
+pub type Held = Box<dyn Any + Send>;
 
 /// A database that is open.
 pub trait Engine: Send + Sync {
@@ -34,6 +41,18 @@ pub trait Engine: Send + Sync {
     fn close(&self) -> BoxFuture<'_, Result<(), Fault>> {
         Box::pin(std::future::ready(Ok(())))
     }
+    /// Whether a change of the schema is taken back with the unit of work that made it.
+    fn rolls_schema_back(&self) -> bool {
+        true
+    }
+    /// Holds a name of this database against all other processes; waits for those who have it, to the second. Nothing
+    /// is to be held where whoever begins a unit of work is alone anyway.
+    ///
+    /// # Errors
+    /// [`Fault::Busy`] when it is not had in time.
+    fn hold<'a>(&'a self, _name: &'a str, _wait: Duration) -> BoxFuture<'a, Result<Held, Fault>> {
+        Box::pin(std::future::ready(Ok(Box::new(()) as Held)))
+    }
 }
 
 /// One open unit of work of an engine. Dropping it rolls back, in the middle of a statement too. After a fault nothing
@@ -42,7 +61,8 @@ pub trait Unit: Send {
     /// Runs a statement; the number of rows it changed.
     fn execute<'a>(&'a mut self, sql: &'a str, params: &'a [Value<'a>]) -> BoxFuture<'a, Result<u64, Fault>>;
     /// Inserts rows of `arity` values each by a statement that ends with `VALUES (?*)`. After a duplicate key a single
-    /// row has changed nothing; of several, some may stand until the drop.
+    /// row has changed nothing; of several, some may stand until the drop. A statement without values changes the
+    /// schema, and engines that can't take that back tell by a duplicate that it was done before.
     fn insert_rows<'a>(
         &'a mut self,
         sql: &'a str,
@@ -60,4 +80,49 @@ pub trait Unit: Send {
     ) -> BoxFuture<'a, Result<u64, Fault>>;
     /// Ends the statements; what is returned ends when all of it is durable. A fault there leaves open whether it is.
     fn commit(self: Box<Self>) -> BoxFuture<'static, Result<(), Fault>>;
+}
+
+/// As many parameters, in brackets.
+#[must_use]
+pub fn group(values: usize) -> String {
+    let mut text = String::with_capacity(2 * values + 1);
+    text.push('(');
+    for at in 0..values {
+        text.push_str(if at > 0 { ",?" } else { "?" });
+    }
+    text.push(')');
+    text
+}
+
+/// A statement whose `(?*)`, as in `IN (?*)`, stands for the parameters that no other `?` takes. The list is filled up
+/// to a power of two with its last value, so that few statements are kept prepared for lists of any length.
+///
+/// # Panics
+/// The list is empty: what is in no list needs no query.
+#[must_use]
+pub fn list<'a, 'v>(sql: &'a str, params: &'a [Value<'v>]) -> (Cow<'a, str>, Cow<'a, [Value<'v>]>) {
+    let Some((before, after)) = sql.split_once("(?*)") else { return (sql.into(), params.into()) };
+    let marks = |text: &str| text.bytes().filter(|b| *b == b'?').count();
+    let (first, last) = (marks(before), params.len().saturating_sub(marks(after)));
+    assert!(first < last, "{sql}: a list of nothing");
+    let size = (last - first).next_power_of_two();
+    let mut padded = params[..last].to_vec();
+    padded.resize(first + size, params[last - 1]);
+    padded.extend_from_slice(&params[last..]);
+    (sql.replacen("(?*)", &group(size), 1).into(), padded.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_filled_up_with_its_last_value() {
+        let params = [1, 10, 20, 30, 9].map(Value::Int);
+        let sql = "SELECT v FROM t WHERE k = ? AND id IN (?*) AND v < ? FOR UPDATE";
+        let (text, values) = list(sql, &params);
+        assert_eq!(text, "SELECT v FROM t WHERE k = ? AND id IN (?,?,?,?) AND v < ? FOR UPDATE");
+        assert_eq!(*values, [1, 10, 20, 30, 30, 9].map(Value::Int));
+        assert_eq!(list("SELECT 1", &[]).0, "SELECT 1");
+    }
 }
