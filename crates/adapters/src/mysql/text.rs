@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use jangbu_platform::db::Value;
+use jangbu_platform::db::engine::group;
 
 /// Parameters of one prepared statement: the protocol counts them in 16 bits.
 const PARAMETERS_MAX: usize = u16::MAX as usize;
@@ -11,15 +11,13 @@ const ROWS_MAX: usize = 1_024;
 
 /// How many rows the next statement of an insert has when `left` are to be written. Powers of two: a batch of any size
 /// is a few statements, and there are only ten or so of each to keep prepared.
-#[must_use]
-pub fn rows_at_once(left: usize, arity: usize) -> usize {
+pub(super) fn rows_at_once(left: usize, arity: usize) -> usize {
     let most = (PARAMETERS_MAX / arity.max(1)).min(ROWS_MAX).min(left).max(1);
     1 << most.ilog2()
 }
 
 /// An insert of so many rows.
-#[must_use]
-pub fn insert(sql: &str, arity: usize, rows: usize) -> String {
+pub(super) fn insert(sql: &str, arity: usize, rows: usize) -> String {
     let row = group(arity);
     let mut values = String::with_capacity((row.len() + 1) * rows);
     for at in 0..rows {
@@ -31,34 +29,8 @@ pub fn insert(sql: &str, arity: usize, rows: usize) -> String {
     sql.replacen("(?*)", &values, 1)
 }
 
-fn group(values: usize) -> String {
-    let mut text = String::with_capacity(2 * values + 1);
-    text.push('(');
-    for at in 0..values {
-        text.push_str(if at > 0 { ",?" } else { "?" });
-    }
-    text.push(')');
-    text
-}
-
-/// A query whose `(?*)` stands for the parameters that no other `?` takes. The list is filled up to a power of two with
-/// its last value, for the same reason as above.
-#[must_use]
-pub fn list<'a, 'v>(sql: &'a str, params: &'a [Value<'v>]) -> (Cow<'a, str>, Cow<'a, [Value<'v>]>) {
-    let Some((before, after)) = sql.split_once("(?*)") else { return (sql.into(), params.into()) };
-    let marks = |text: &str| text.bytes().filter(|b| *b == b'?').count();
-    let (first, last) = (marks(before), params.len().saturating_sub(marks(after)));
-    assert!(first < last, "{sql}: a list of nothing");
-    let size = (last - first).next_power_of_two();
-    let mut padded = params[..last].to_vec();
-    padded.resize(first + size, params[last - 1]);
-    padded.extend_from_slice(&params[last..]);
-    (sql.replacen("(?*)", &group(size), 1).into(), padded.into())
-}
-
 /// A statement of a snapshot: it waits for nobody's locks, since what it reads stands still.
-#[must_use]
-pub fn without_locks(sql: &str) -> Cow<'_, str> {
+pub(super) fn without_locks(sql: &str) -> Cow<'_, str> {
     if !sql.contains(" FOR UPDATE") {
         return sql.into();
     }
@@ -67,9 +39,8 @@ pub fn without_locks(sql: &str) -> Cow<'_, str> {
 
 /// A statement that makes tables, with the columns that documents need: 64 KiB, all that `TEXT` has here, are too few
 /// for some of them.
-#[must_use]
-pub fn table(sql: &str) -> Cow<'_, str> {
-    if sql.starts_with("CREATE TABLE") || sql.starts_with("ALTER TABLE") {
+pub(super) fn table(sql: &str) -> Cow<'_, str> {
+    if sql.lines().any(|line| line.starts_with("CREATE TABLE") || line.starts_with("ALTER TABLE")) {
         return sql.replace(" TEXT", " MEDIUMTEXT").into();
     }
     sql.into()
@@ -89,14 +60,10 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_filled_up_with_its_last_value() {
-        let params = [1, 10, 20, 30, 9].map(Value::Int);
-        let sql = "SELECT v FROM t WHERE k = ? AND id IN (?*) AND v < ? FOR UPDATE";
-        let (text, values) = list(sql, &params);
-        assert_eq!(text, "SELECT v FROM t WHERE k = ? AND id IN (?,?,?,?) AND v < ? FOR UPDATE");
-        assert_eq!(*values, [1, 10, 20, 30, 30, 9].map(Value::Int));
-        assert_eq!(list("SELECT 1", &[]).0, "SELECT 1");
-        assert_eq!(without_locks(&text), "SELECT v FROM t WHERE k = ? AND id IN (?,?,?,?) AND v < ?");
+    fn a_snapshot_locks_nothing() {
+        let sql = "SELECT v FROM t WHERE id = ? FOR UPDATE";
+        assert_eq!(without_locks(sql), "SELECT v FROM t WHERE id = ?");
+        assert_eq!(without_locks(&format!("{sql} SKIP LOCKED")), "SELECT v FROM t WHERE id = ?");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use jangbu_kernel::id::EventId;
 
 use super::{Place, count};
 use crate::consumer::{Consumer, Handler, Redriven, Reject, Sweep, letters};
-use crate::db::{Db, Event, Inserted, Tx, Value};
+use crate::db::{Db, Event, Fault, Inserted, Tx, Value};
 use crate::relay::{self, Outbox};
 use crate::service::Stop;
 
@@ -86,7 +86,9 @@ impl Handler for Notes {
                 }
                 let next = tx.query_one("SELECT COUNT(*) FROM t", &[]).await?.unwrap().int(0);
                 let n: i64 = event.payload.trim_start_matches("bad").parse().unwrap();
-                let _ = tx.insert("INSERT INTO t (id, v) VALUES (?*)", &[next.into(), n.into()]).await?;
+                if tx.insert("INSERT INTO t (id, v) VALUES (?*)", &[next.into(), n.into()]).await? != Inserted::New {
+                    return Err(Reject::Fault(Fault::Conflict("another took the next place".into())));
+                }
             }
             Ok(())
         })

@@ -75,6 +75,7 @@ pub(super) async fn many_rows_are_one_call(place: Place) {
     };
     let sql = "INSERT INTO t (id, v) VALUES (?*)";
     let mut tx = place.db.begin("put").await.unwrap();
+    assert_eq!(tx.insert_rows(sql, 2, &[]).await.unwrap(), Inserted::New, "nothing is done at once");
     assert_eq!(tx.insert_rows(sql, 2, &rows(0..3_001)).await.unwrap(), Inserted::New);
     let list: Vec<Value<'_>> = [5.into()].into_iter().chain((0..100).map(|n| Value::Int(n * 31))).collect();
     let found = tx.query("SELECT id FROM t WHERE v > ? AND id IN (?*) ORDER BY id FOR UPDATE", &list).await.unwrap();

@@ -1,0 +1,185 @@
+//! A unit of work on a connection.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use jangbu_platform::db::engine::{Held, Unit, list};
+use jangbu_platform::db::lines::See;
+use jangbu_platform::db::{Fault, Inserted, Row, Value};
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable as _;
+
+use super::faults::{is_duplicate, is_schema_done};
+use super::pool::{Failed, Lent};
+use super::session::Use;
+use super::{rows, text};
+
+/// A flow at work, or a snapshot.
+pub(super) struct Work {
+    lent: Lent,
+}
+
+impl Work {
+    pub(super) fn new(lent: Lent) -> Work {
+        Work { lent }
+    }
+
+    fn only_reads(&self) -> bool {
+        self.lent.pool.used == Use::Snapshot
+    }
+
+    async fn execute(&mut self, sql: &str, params: &[Value<'_>]) -> Result<u64, Fault> {
+        self.writes(sql)?;
+        let sql = text::table(sql);
+        let (sql, params) = list(&sql, params);
+        let run = async |conn: &mut Conn| {
+            if params.is_empty() {
+                conn.query_drop(sql.as_ref()).await?; // not everything can be prepared
+            } else {
+                conn.exec_drop(sql.as_ref(), rows::params(&params)).await?;
+            }
+            Ok(conn.affected_rows())
+        };
+        self.lent.run(&sql, run).await.map_err(Failed::into_fault)
+    }
+
+    fn writes(&self, sql: &str) -> Result<(), Fault> {
+        if self.only_reads() {
+            return Err(Fault::Storage { doing: sql.to_owned(), why: "a snapshot is only read".into() });
+        }
+        Ok(())
+    }
+
+    async fn insert_rows(&mut self, sql: &str, arity: usize, values: &[Value<'_>]) -> Result<Inserted, Fault> {
+        self.writes(sql)?;
+        if !sql.contains("(?*)") {
+            return self.once(sql).await;
+        }
+        let mut left = values;
+        while !left.is_empty() {
+            let rows = text::rows_at_once(left.len() / arity, arity);
+            let (now, later) = left.split_at(rows * arity);
+            let statement = text::insert(sql, arity, rows);
+            let run = async |conn: &mut Conn| conn.exec_drop(statement.as_str(), rows::params(now)).await;
+            match self.lent.run(sql, run).await {
+                Ok(()) => left = later,
+                Err(Failed::Said(e, _)) if is_duplicate(&e) => return Ok(Inserted::Duplicate),
+                Err(failed) => return Err(failed.into_fault()),
+            }
+        }
+        Ok(Inserted::New)
+    }
+
+    /// A change of the schema: what is there already is a duplicate.
+    async fn once(&mut self, sql: &str) -> Result<Inserted, Fault> {
+        let sql = text::table(sql);
+        match self.lent.run(&sql, async |conn| conn.query_drop(sql.as_ref()).await).await {
+            Ok(()) => Ok(Inserted::New),
+            Err(Failed::Said(e, _)) if is_schema_done(&e) || is_duplicate(&e) => Ok(Inserted::Duplicate),
+            Err(failed) => Err(failed.into_fault()),
+        }
+    }
+
+    async fn query(&mut self, sql: &str, params: &[Value<'_>]) -> Result<Vec<Row>, Fault> {
+        let sql = if self.only_reads() { text::without_locks(sql) } else { sql.into() };
+        let (sql, params) = list(&sql, params);
+        let run = async |conn: &mut Conn| {
+            let mut found = conn.exec_iter(sql.as_ref(), rows::params(&params)).await?;
+            let holds = rows::holds(found.columns_ref());
+            found.collect::<mysql_async::Row>().await.map(|rows| (holds, rows))
+        };
+        let (holds, found) = self.lent.run(&sql, run).await.map_err(Failed::into_fault)?;
+        found.into_iter().map(|row| rows::row(&sql, &holds, row)).collect()
+    }
+
+    async fn each(&mut self, sql: &str, params: &[Value<'_>], see: &mut See<'_>) -> Result<u64, Fault> {
+        let sql = if self.only_reads() { text::without_locks(sql) } else { sql.into() };
+        let (sql, params) = list(&sql, params);
+        let run = async |conn: &mut Conn| {
+            let mut found = conn.exec_iter(sql.as_ref(), rows::params(&params)).await?;
+            let holds = rows::holds(found.columns_ref());
+            let mut seen = 0;
+            while let Some(row) = found.next().await? {
+                if let Err(fault) = rows::show(&sql, &holds, &row, see) {
+                    return Ok(Err(fault));
+                }
+                seen += 1;
+            }
+            Ok(Ok(seen))
+        };
+        let seen = self.lent.run(&sql, run).await.map_err(Failed::into_fault)?;
+        if seen.is_err() {
+            self.lent.midway = true; // rows that nobody wants are not waited for
+        }
+        seen
+    }
+}
+
+async fn commit(mut lent: Lent) -> Result<(), Fault> {
+    match lent.run("committing", async |conn| conn.query_drop("COMMIT").await).await {
+        Ok(()) => {
+            lent.open = false;
+            Ok(())
+        }
+        Err(Failed::Said(_, fault)) => Err(fault), // the drop rolls back
+        Err(Failed::Lost(fault)) => {
+            let why = format!("{fault}; whether it stands is not known: ask again by the key");
+            Err(Fault::Unavailable(why))
+        }
+    }
+}
+
+impl Unit for Work {
+    fn execute<'a>(&'a mut self, sql: &'a str, params: &'a [Value<'a>]) -> BoxFuture<'a, Result<u64, Fault>> {
+        Box::pin(self.execute(sql, params))
+    }
+    fn insert_rows<'a>(
+        &'a mut self,
+        sql: &'a str,
+        arity: usize,
+        values: &'a [Value<'a>],
+    ) -> BoxFuture<'a, Result<Inserted, Fault>> {
+        Box::pin(self.insert_rows(sql, arity, values))
+    }
+    fn query<'a>(&'a mut self, sql: &'a str, params: &'a [Value<'a>]) -> BoxFuture<'a, Result<Vec<Row>, Fault>> {
+        Box::pin(self.query(sql, params))
+    }
+    fn each<'a>(
+        &'a mut self,
+        sql: &'a str,
+        params: &'a [Value<'a>],
+        see: &'a mut See<'_>,
+    ) -> BoxFuture<'a, Result<u64, Fault>> {
+        Box::pin(self.each(sql, params, see))
+    }
+
+    /// The commit is under way when this returns: a caller who leaves does not stop it in the middle.
+    fn commit(mut self: Box<Self>) -> BoxFuture<'static, Result<(), Fault>> {
+        let lent = self.lent.take();
+        if self.only_reads() {
+            return Box::pin(async move {
+                drop(lent);
+                Ok(())
+            });
+        }
+        let committing = tokio::spawn(commit(lent));
+        Box::pin(async move {
+            committing.await.unwrap_or_else(|e| Err(Fault::Unavailable(format!("a commit was cut off ({e})"))))
+        })
+    }
+}
+
+/// Holds a name against all others on this database, until the connection is closed.
+pub(super) async fn hold(mut lent: Lent, name: &str, wait: Duration) -> Result<Held, Fault> {
+    // The server's names are for all its databases, and no longer than 64 characters.
+    let sql = "SELECT GET_LOCK(LEFT(CONCAT('jangbu.', ?, '.', DATABASE()), 64), 1)";
+    let ask = async |conn: &mut Conn| conn.exec_first::<Option<i64>, _, _>(sql, (name,)).await;
+    for _ in 0..wait.as_secs().max(1) {
+        let had = lent.run(sql, ask).await.map_err(Failed::into_fault)?;
+        if had == Some(Some(1)) {
+            lent.midway = true; // closed in the end, and with it the name is free
+            return Ok(Box::new(lent));
+        }
+    }
+    Err(Fault::Busy(format!("another process holds {name:?} of the database")))
+}

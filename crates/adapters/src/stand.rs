@@ -1,0 +1,123 @@
+//! Servers for tests and benches: one that somebody runs already, named by the environment, or a private one.
+
+use std::io::{Error, ErrorKind, Result};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// Names a server of the MySQL kind: `mysql://user:password@host:port`, where the user may make databases.
+pub const MYSQL_VARIABLE: &str = "JANGBU_TEST_MYSQL";
+
+/// How often a server is asked whether it is there, and how many times.
+const LOOK: Duration = Duration::from_millis(50);
+const LOOKS_MAX: u32 = 600;
+
+/// A server. Dropped, a private one ends; it also ends when this process is killed.
+#[derive(Debug)]
+pub struct Server {
+    url: String,
+    _private: Option<Private>,
+}
+
+#[derive(Debug)]
+struct Private {
+    _keeper: Keeper,
+    // After the keeper: the directory goes when nobody writes into it any more.
+    _dir: Dir,
+}
+
+#[derive(Debug)]
+struct Dir(PathBuf);
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0); // what stays lies in the directory for what may go
+    }
+}
+
+/// A shell that ends the server when it hears nothing of us any more.
+#[derive(Debug)]
+struct Keeper(Child);
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait(); // or it would be writing into its directory while that is removed
+    }
+}
+
+impl Server {
+    /// The server that [`MYSQL_VARIABLE`] names, or a MariaDB of our own with everything as durable as a bank needs it.
+    ///
+    /// # Errors
+    /// None is named, and MariaDB's programs are not installed or don't start.
+    pub fn mysql() -> Result<Server> {
+        if let Ok(url) = std::env::var(MYSQL_VARIABLE) {
+            return Ok(Server { url: url.trim_end_matches('/').to_owned(), _private: None });
+        }
+        let dir = Dir(std::env::temp_dir().join(format!("jangbu-mariadb-{}", std::process::id())));
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        install(&dir.0)?;
+        let keeper = Keeper(start(&dir.0, port)?);
+        wait(port, &dir.0)?;
+        let url = format!("mysql://root@127.0.0.1:{port}");
+        Ok(Server { url, _private: Some(Private { _keeper: keeper, _dir: dir }) })
+    }
+
+    /// The URL of one of its databases.
+    #[must_use]
+    pub fn database(&self, name: &str) -> String {
+        format!("{}/{name}", self.url)
+    }
+}
+
+fn said(what: &str, output: &[u8]) -> Error {
+    Error::other(format!("{what}: {}", String::from_utf8_lossy(output).trim()))
+}
+
+fn install(dir: &Path) -> Result<()> {
+    let made = Command::new("mariadb-install-db")
+        .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
+        .arg(format!("--datadir={}", dir.display()))
+        .output()
+        .map_err(|e| {
+            let how = format!("install mariadb-server, or name a server in {MYSQL_VARIABLE}");
+            if e.kind() == ErrorKind::NotFound { Error::new(ErrorKind::NotFound, how) } else { e }
+        })?;
+    if !made.status.success() {
+        return Err(said("mariadb-install-db", &[made.stdout, made.stderr].concat()));
+    }
+    Ok(())
+}
+
+fn start(dir: &Path, port: u16) -> Result<Child> {
+    let user = if std::env::var("USER").is_ok_and(|user| user != "root") { "" } else { "--user=root" };
+    // The shell's input ends when this process does, however it ends.
+    let script = "mariadbd \"$@\" & server=$!; read -r _; kill \"$server\" 2>/dev/null; wait \"$server\"";
+    Command::new("sh")
+        .args(["-c", script, "sh", "--no-defaults"])
+        .args((!user.is_empty()).then_some(user))
+        .arg(format!("--datadir={}", dir.display()))
+        .arg(format!("--socket={}", dir.join("socket").display()))
+        .arg(format!("--pid-file={}", dir.join("pid").display()))
+        .arg(format!("--log-error={}", dir.join("error.log").display()))
+        .arg(format!("--port={port}"))
+        .args(["--bind-address=127.0.0.1", "--skip-log-bin", "--innodb-flush-log-at-trx-commit=1"])
+        .args(["--innodb-doublewrite=ON", "--innodb-log-file-size=256M", "--innodb-buffer-pool-size=512M"])
+        .args(["--max-connections=400", "--max-allowed-packet=64M", "--skip-name-resolve"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+}
+
+fn wait(port: u16, dir: &Path) -> Result<()> {
+    for _ in 0..LOOKS_MAX {
+        if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(());
+        }
+        std::thread::sleep(LOOK);
+    }
+    Err(said("mariadbd does not answer", &std::fs::read(dir.join("error.log")).unwrap_or_default()))
+}
