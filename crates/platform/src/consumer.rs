@@ -197,7 +197,7 @@ impl Consumer {
         while let Some(part) = left.pop() {
             if let [event] = part {
                 self.take_one(event).await?;
-            } else if self.attempt(part).await.is_err() {
+            } else if !part.is_empty() && self.attempt(part).await.is_err() {
                 let (first, second) = part.split_at(part.len() / 2);
                 left.extend([second, first]);
             }
