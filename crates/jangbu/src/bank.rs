@@ -6,14 +6,12 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use jangbu_kernel::time::UtcOffset;
 use jangbu_platform::ask::Ask;
 use jangbu_platform::auth::Keyring;
 use jangbu_platform::clock::{Clock, RealClock};
-use jangbu_platform::consumer::Consumer;
 use jangbu_platform::crypto::DataKey;
 use jangbu_platform::db::{Db, Fault};
 use jangbu_platform::dice::Dice;
@@ -23,17 +21,10 @@ use jangbu_platform::kv::{Kv, KvLimits};
 use jangbu_platform::log::Log;
 use jangbu_platform::log::retention::{self, KEPT_DAYS_DEFAULT, Retention};
 use jangbu_platform::migrate;
-use jangbu_platform::relay::{self, Outgoing};
-use jangbu_platform::service::{Job, Service, Stop, World, run_job};
+use jangbu_platform::running::{Opener, Part};
+use jangbu_platform::service::{Stop, World};
 use jangbu_platform::telemetry::Metrics;
 use tokio::task::JoinSet;
-
-use crate::services::Entry;
-
-/// How long one look for events under way waits before the next.
-const SETTLE_POLL_MS: u64 = 5;
-/// Events waiting to leave that are looked at together.
-const EVENTS_MARKED_MAX: u32 = 1_024;
 
 /// How a bank is opened.
 pub struct Opening {
@@ -44,7 +35,7 @@ pub struct Opening {
     /// Its chance.
     pub dice: Dice,
     /// Which services are opened in this process.
-    pub services: Vec<&'static Entry>,
+    pub services: Vec<&'static Opener>,
     /// Where the others are: name and base address.
     pub peers: Vec<(String, String)>,
     /// The bank's distance from UTC.
@@ -66,20 +57,6 @@ impl Opening {
     }
 }
 
-/// What runs of an open service besides its calls.
-pub struct Part {
-    /// Its name.
-    pub name: String,
-    /// Its database.
-    pub db: Db,
-    /// Its consumers.
-    pub consumers: Vec<Consumer>,
-    /// Where its events wait to leave.
-    pub outgoing: Vec<Arc<dyn Outgoing>>,
-    /// Its regular work.
-    pub jobs: Vec<Arc<Job>>,
-}
-
 /// An open bank, or the part of one that this process runs.
 pub struct Bank {
     /// All calls of all services, behind the edge.
@@ -97,7 +74,7 @@ pub struct Bank {
     /// Who knows callers.
     pub gate: Gate,
     /// What runs.
-    pub parts: Arc<Vec<Part>>,
+    pub parts: Arc<Vec<Arc<Part>>>,
     /// Tells running parts to end.
     pub stop: Stop,
     tasks: JoinSet<()>,
@@ -148,7 +125,7 @@ impl Bank {
         }
         let mut router = Router::new();
         let mut parts = Vec::new();
-        for Entry { spec, open } in services {
+        for Opener { spec, open } in services {
             let db = Db::open_embedded(&dir.join(format!("{}.db", spec.name)), Arc::clone(&clock), dice.clone())?;
             migrate::apply(&db, spec.migrations).await?;
             let world = World {
@@ -168,7 +145,7 @@ impl Bank {
             let calls = edge.open(&service.name, service.router.clone());
             ask.open_here(&service.name, with_fallbacks(calls.clone()));
             router = router.merge(calls);
-            parts.push(part(service));
+            parts.push(Arc::new(Part::of(service)));
         }
         let stop = Stop::default();
         let stopping = stop.clone();
@@ -183,18 +160,7 @@ impl Bank {
     fn start(&mut self, kept: Retention) {
         self.tasks.spawn(retention::run(self.log.clone(), kept, self.stop.clone()));
         for part in self.parts.iter() {
-            for outgoing in &part.outgoing {
-                let wake = part.db.emitted();
-                let relay =
-                    relay::run(part.name.clone(), Arc::clone(outgoing), wake, self.log.clone(), self.stop.clone());
-                self.tasks.spawn(relay);
-            }
-            for consumer in &part.consumers {
-                self.tasks.spawn(consumer.clone().run(self.log.clone(), self.stop.clone()));
-            }
-            for job in &part.jobs {
-                self.tasks.spawn(run_job(Arc::clone(job), Arc::clone(&self.clock), self.stop.clone()));
-            }
+            part.run(&self.log, &self.clock, &self.stop, |work| drop(self.tasks.spawn(work)));
         }
     }
 
@@ -217,65 +183,4 @@ fn told(database: &str, closed: Result<(), Fault>) {
     if let Err(e) = closed {
         tracing::warn!(database, error = %e, "the journal could not be moved into the file");
     }
-}
-
-fn part(service: Service) -> Part {
-    let Service { name, db, consumers, outgoing, jobs, .. } = service;
-    Part { name, db, consumers, outgoing, jobs: jobs.into_iter().map(Arc::new).collect() }
-}
-
-/// Waits until every event that was told up to now, and what came of it, has been taken by all who listen. A bank at
-/// work goes on telling; that is not waited for.
-///
-/// # Errors
-/// A database or the log failed.
-pub async fn settle(parts: &[Part], log: &Log) -> Result<(), Fault> {
-    // Who takes an event may tell another; such a chain is no longer than there are services.
-    for _ in 0..=parts.len() {
-        let mut found = false;
-        for outgoing in parts.iter().flat_map(|part| &part.outgoing) {
-            found |= wait_until_left(outgoing.as_ref()).await?;
-        }
-        for consumer in parts.iter().flat_map(|part| &part.consumers) {
-            for topic in &consumer.topics {
-                found |= wait_until_taken(log, consumer.group, topic).await?;
-            }
-        }
-        if !found {
-            return Ok(());
-        }
-    }
-    Ok(())
-}
-
-async fn pause() {
-    tokio::time::sleep(Duration::from_millis(SETTLE_POLL_MS)).await;
-}
-
-/// Waits for the events that now wait to leave; whether there were any.
-async fn wait_until_left(outgoing: &dyn Outgoing) -> Result<bool, Fault> {
-    let mut found = false;
-    loop {
-        let waiting = outgoing.unsent(EVENTS_MARKED_MAX).await?;
-        let Some(last) = waiting.last().map(|event| event.id) else { return Ok(found) };
-        found = true;
-        while outgoing.unsent(1).await?.first().is_some_and(|event| event.id <= last) {
-            pause().await;
-        }
-        if waiting.len() < EVENTS_MARKED_MAX as usize {
-            return Ok(found);
-        }
-    }
-}
-
-/// Waits until a group has taken what the topic now holds; whether there was anything to take.
-async fn wait_until_taken(log: &Log, group: &str, topic: &str) -> Result<bool, Fault> {
-    let mut found = false;
-    let ends = log.ends(topic).await?;
-    let behind = |taken: &[i64]| taken.iter().zip(&ends).any(|(taken, end)| taken < end);
-    while behind(&log.committed(group, topic).await?) {
-        found = true;
-        pause().await;
-    }
-    Ok(found)
 }

@@ -15,10 +15,11 @@ use jangbu_platform::clock::{Clock, ManualClock};
 use jangbu_platform::db::Fault;
 use jangbu_platform::http::{Known, Refused, Strict, json};
 use jangbu_platform::log::Log;
+use jangbu_platform::running::{Part, settle};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use crate::bank::{Bank, Part, settle};
+use crate::bank::Bank;
 
 /// Instants at which one move may stop.
 const STOPS_MAX: usize = 100_000;
@@ -26,7 +27,7 @@ const STOPS_MAX: usize = 100_000;
 /// A clock moved by hand, with the bank whose time it is.
 pub struct Hand {
     clock: Arc<ManualClock>,
-    parts: Arc<Vec<Part>>,
+    parts: Arc<Vec<Arc<Part>>>,
     log: Log,
     // One move at a time.
     moving: Mutex<()>,

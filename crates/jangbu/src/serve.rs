@@ -9,12 +9,13 @@ use jangbu_platform::dice::Dice;
 use jangbu_platform::http::with_fallbacks;
 use jangbu_platform::log;
 use jangbu_platform::migrate::{self, Migration, Schema};
+use jangbu_platform::running::Opener;
 use jangbu_platform::serve::Server;
 use jangbu_platform::service::Stop;
 
 use crate::bank::{Bank, Opening};
 use crate::config::{Config, DEFAULT, Telemetry};
-use crate::services::{ALL, Entry};
+use crate::services::ALL;
 use crate::{Ended, Failure, Verdict, up};
 
 /// What it is told.
@@ -59,7 +60,7 @@ pub fn run(args: Args) -> Ended {
     crate::runtime()?.block_on(serve(entry, config))
 }
 
-fn find(service: &str, instance: Option<&str>) -> Result<&'static Entry, Failure> {
+fn find(service: &str, instance: Option<&str>) -> Result<&'static Opener, Failure> {
     let name = instance.map_or_else(|| service.to_owned(), |instance| format!("{service}-{instance}"));
     ALL.iter().find(|entry| entry.spec.name == name).ok_or_else(|| {
         let known: Vec<&str> = ALL.iter().map(|entry| entry.spec.name).collect();
@@ -86,7 +87,7 @@ async fn refuse_other_schema(config: &Config, name: &str, migrations: &[Migratio
     }
 }
 
-async fn serve(entry: &'static Entry, config: Config) -> Ended {
+async fn serve(entry: &'static Opener, config: Config) -> Ended {
     let peers = config.peers_of(entry.spec)?;
     let bound = Server::bind(config.listen, config.serve_limits()).await;
     let server = bound.map_err(|e| {

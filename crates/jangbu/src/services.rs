@@ -5,23 +5,16 @@ use std::fmt::Write;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jangbu_platform::db::Fault;
-use jangbu_platform::service::{Service, ServiceSpec, World};
-
-/// A service of the bank: what is known of it, and how it is opened on a migrated database.
-pub struct Entry {
-    /// What is known of it.
-    pub spec: &'static ServiceSpec,
-    /// Opens it.
-    pub open: fn(World) -> BoxFuture<'static, Result<Service, Fault>>,
-}
+use jangbu_platform::running::Opener;
+use jangbu_platform::service::{Service, World};
 
 /// All services of the bank.
-pub const ALL: &[Entry] = &[
-    Entry { spec: &jangbu_customer::SERVICE, open: |world| async { Ok(jangbu_customer::open(world)) }.boxed() },
-    Entry { spec: &jangbu_deposit::service::KRW, open: deposit_krw },
-    Entry { spec: &jangbu_deposit::service::FX, open: deposit_fx },
-    Entry { spec: &jangbu_accounting::SERVICE, open: |world| async { Ok(jangbu_accounting::open(world)) }.boxed() },
-    Entry { spec: &jangbu_channel::SERVICE, open: |world| async { Ok(jangbu_channel::open(world)) }.boxed() },
+pub const ALL: &[Opener] = &[
+    Opener { spec: &jangbu_customer::SERVICE, open: |world| async { Ok(jangbu_customer::open(world)) }.boxed() },
+    Opener { spec: &jangbu_deposit::service::KRW, open: deposit_krw },
+    Opener { spec: &jangbu_deposit::service::FX, open: deposit_fx },
+    Opener { spec: &jangbu_accounting::SERVICE, open: |world| async { Ok(jangbu_accounting::open(world)) }.boxed() },
+    Opener { spec: &jangbu_channel::SERVICE, open: |world| async { Ok(jangbu_channel::open(world)) }.boxed() },
 ];
 
 fn deposit_krw(world: World) -> BoxFuture<'static, Result<Service, Fault>> {

@@ -156,6 +156,7 @@ impl Consumer {
         };
         let wait = Duration::from_millis(if stop.is_stopping() { 0 } else { IDLE_MS_MAX });
         let records = tokio::select! {
+            biased;
             records = from.next(self.handler.events_per_tx_max(), wait) => records,
             () = stop.wait(), if !stop.is_stopping() => return Ok(1), // as if something had come: it looks once more
         };

@@ -29,6 +29,7 @@ use serde::de::DeserializeOwned;
 
 use crate::clock::Clock;
 use crate::db::Fault;
+pub use memory::Memory;
 
 /// Longest name of a lease, set, member or counter, and longest key, bytes.
 pub const NAME_BYTES_MAX: usize = 200;
@@ -196,7 +197,7 @@ impl Kv {
     /// A store in the memory of this process.
     #[must_use]
     pub fn in_process(clock: Arc<dyn Clock>, limits: KvLimits) -> Kv {
-        Kv::new(Arc::new(memory::Memory::new(clock, limits)))
+        Kv::new(Arc::new(Memory::new(clock, limits)))
     }
 
     /// A store on an engine.

@@ -27,6 +27,7 @@ pub mod paging;
 pub mod probe;
 pub mod promises;
 pub mod relay;
+pub mod running;
 pub mod serve;
 pub mod service;
 mod sqlite;

@@ -65,13 +65,19 @@ impl Home {
 
     /// Does something whose tasks belong here. `None` when this home dies first; then the rest is not done.
     pub async fn visit<F: Future>(&self, work: F) -> Option<F::Output> {
-        if self.is_dead() {
-            return None;
-        }
         tokio::select! {
             biased;
-            () = self.0.died.notified() => None,
+            () = self.died() => None,
             done = HOME.scope(self.clone(), work) => Some(done),
+        }
+    }
+
+    /// Ends when it is killed.
+    pub async fn died(&self) {
+        let mut died = std::pin::pin!(self.0.died.notified());
+        died.as_mut().enable(); // a kill between the look and the sleep still wakes
+        if !self.is_dead() {
+            died.await;
         }
     }
 

@@ -13,13 +13,14 @@ use jangbu_platform::auth::Role;
 use jangbu_platform::clock::{Clock as _, ManualClock, RealClock};
 use jangbu_platform::dice::Dice;
 use jangbu_platform::http::with_fallbacks;
+use jangbu_platform::running::{Part, settle};
 use jangbu_sim::client::{Client, KRW, Keys};
 use jangbu_sim::load;
 use tokio::sync::RwLock;
 
 use super::{Args, Latencies, Report, memory_bytes, progress};
 use crate::Failure;
-use crate::bank::{Bank, Opening, Part, settle};
+use crate::bank::{Bank, Opening};
 
 /// Services that are open.
 const SERVICES: [&str; 3] = ["customer", KRW, "accounting"];
@@ -184,7 +185,7 @@ async fn watch_lag(bank: &Bank, time: Duration) -> Result<u64, Failure> {
 }
 
 /// Whether accounting's journals balance, suspense is empty, and nothing is parked.
-async fn ledger_balances(parts: &[Part]) -> Result<bool, Failure> {
+async fn ledger_balances(parts: &[Arc<Part>]) -> Result<bool, Failure> {
     let accounting = parts.iter().find(|part| part.name == "accounting");
     let accounting = accounting.ok_or_else(|| Failure::World("accounting is not open".to_owned()))?;
     let mut tx = accounting.db.read("bench.proof").await?;

@@ -16,6 +16,7 @@ use jangbu_kernel::money::Currency;
 use jangbu_platform::ask::{Ask, Outcome};
 use jangbu_platform::clock::{Clock, ticks};
 use jangbu_platform::log::Log;
+use jangbu_platform::running::Part;
 use jangbu_platform::service::Stop;
 use jangbu_platform::telemetry::Metrics;
 use jangbu_platform::telemetry::reading::{Spread, label};
@@ -25,7 +26,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::figures::{Book, Calls, Control, Counted, Lag, Letter, Shown};
 use super::{told, view};
-use crate::bank::{Bank, Part};
+use crate::bank::Bank;
 
 /// How often it looks, in milliseconds.
 const EVERY_MS: u64 = 1_000;
@@ -50,7 +51,7 @@ pub struct Sampler {
     ask: Ask,
     log: Log,
     metrics: Metrics,
-    parts: Arc<Vec<Part>>,
+    parts: Arc<Vec<Arc<Part>>>,
     clock: Arc<dyn Clock>,
     by_hand: bool,
     topics: Vec<String>,

@@ -14,8 +14,8 @@ use crate::db::Fault;
 /// What keeping an entry costs besides its key and value, roughly, bytes.
 const ENTRY_BYTES: usize = 200;
 
-/// The engine.
-pub(super) struct Memory {
+/// The engine in this process: bounded, and gone with it.
+pub struct Memory {
     clock: Arc<dyn Clock>,
     limits: KvLimits,
     held: Mutex<Held>,
@@ -33,6 +33,8 @@ struct Held {
 }
 
 impl Memory {
+    /// An empty store that lives by `clock`.
+    #[must_use]
     pub fn new(clock: Arc<dyn Clock>, limits: KvLimits) -> Self {
         Self { clock, limits, held: Mutex::default() }
     }
