@@ -159,7 +159,9 @@ fn commits(found: &mut Found, source: &Source) {
     let name = found.file;
     let flow = name.contains("/src/flows/") || name.ends_with("/src/flows.rs");
     let consumer = name.ends_with("/src/consumers.rs") || name.contains("/src/consumers/");
-    if flow || consumer || found.is_platform() || found.is_test() {
+    // An engine ends units of work; it begins none.
+    let engine = !source.word("impl Unit for").is_empty();
+    if flow || consumer || engine || found.is_platform() || found.is_test() {
         return;
     }
     for line in source.word(".commit()").into_iter().filter(|l| !source.in_test(*l)) {

@@ -15,6 +15,7 @@ mod migrate;
 mod seeds;
 mod serve;
 mod services;
+mod sim;
 mod token;
 mod up;
 
@@ -83,6 +84,8 @@ enum Command {
     Token(token::Args),
     /// The keys that sign credentials: shows them, makes a new one, takes one away.
     Keys(keys::Args),
+    /// The whole bank in one deterministic simulation; 1 when a seed fails.
+    Sim(sim::Args),
     /// Who asks and tells whom.
     Services,
 }
@@ -93,6 +96,7 @@ impl Command {
         let filter = match self {
             Command::Up(_) => "info,access=warn,audit=warn",
             Command::Serve(args) => return args.telemetry().unwrap_or_default(),
+            Command::Sim(_) => "off",
             Command::Bench(_)
             | Command::Migrate(_)
             | Command::Check(_)
@@ -143,6 +147,7 @@ fn main() -> ExitCode {
             Command::Bench(args) => bench::run(args),
             Command::Token(args) => token::run(args),
             Command::Keys(args) => keys::run(args),
+            Command::Sim(args) => sim::run(args),
             Command::Services => {
                 say(services::drawing().trim_end());
                 Ok(Verdict::Done)

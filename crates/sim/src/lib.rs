@@ -6,6 +6,7 @@ pub mod client;
 pub mod histogram;
 pub mod load;
 pub mod model;
+pub mod simulated;
 pub mod story;
 pub mod teller;
 pub mod workload;

@@ -22,6 +22,15 @@ pub struct Teller {
     pub auditor: Option<Arc<Auditor>>,
 }
 
+/// Begins the name of a key that was given to the channel, which has keys of its own.
+const BY_CHANNEL: &str = "channel:";
+
+/// The key as the channel was given it; none when it was given to the instance itself.
+#[must_use]
+pub fn through_channel(key: &str) -> Option<&str> {
+    key.strip_prefix(BY_CHANNEL)
+}
+
 fn heard<T>(answer: &Answer<T>, reply: impl Fn(&T) -> Heard) -> Heard {
     match &answer.said {
         Said::Reply(value) => reply(value),
@@ -55,7 +64,13 @@ impl Teller {
     pub async fn send(&self, instance: &str, key: &str, what: &What) -> bool {
         match what {
             What::Post(command) => !matches!(self.post(instance, key, command).await.said, Said::Unknown(_)),
-            What::Claim(account) => !matches!(self.claim(instance, key, *account).await.said, Said::Unknown(_)),
+            What::Claim(account) => {
+                let answer = match through_channel(key) {
+                    Some(key) => self.claim_by_channel(instance, key, *account).await,
+                    None => self.claim(instance, key, *account).await,
+                };
+                !matches!(answer.said, Said::Unknown(_))
+            }
         }
     }
 
@@ -77,7 +92,7 @@ impl Teller {
 
     /// Claims interest through the channel, which has keys of its own.
     pub async fn claim_by_channel(&self, instance: &str, key: &str, account: AccountId) -> Answer<InterestPayment> {
-        let ticket = self.begin(instance, &format!("channel:{key}"), || What::Claim(account));
+        let ticket = self.begin(instance, &format!("{BY_CHANNEL}{key}"), || What::Claim(account));
         let answer = self.client.claim_by_channel(account, key).await;
         self.end(ticket.as_ref(), Some(answer.replay), || heard(&answer, |p| Heard::Payment(p.clone())));
         answer

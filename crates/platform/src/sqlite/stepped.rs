@@ -43,13 +43,13 @@ impl Group {
     }
 
     /// Makes it durable and tells all who wait.
-    pub fn commit(mut self) {
+    pub fn flush(mut self) {
         flush_group(&mut self.writer);
     }
 
     /// Makes it durable, but nobody hears of it: power is lost first.
     #[must_use]
-    pub fn commit_untold(mut self) -> Untold {
+    pub fn flush_untold(mut self) -> Untold {
         let before = self.readers.journal_bytes();
         let waiters = std::mem::take(&mut self.writer.waiters);
         flush_group(&mut self.writer);

@@ -1,0 +1,69 @@
+//! The key-value store of a simulation: it outlives every node, forgets, lies, and goes away.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::BoxFuture;
+use jangbu_kernel::time::Timestamp;
+use jangbu_platform::clock::Clock;
+use jangbu_platform::db::Fault as Failed;
+use jangbu_platform::kv::{Back, Engine, KvLimits, Memory, Op};
+use jangbu_platform::probe;
+
+use super::faults::{Fault, Faults};
+
+/// A store in memory that is not to be trusted.
+pub struct Cache {
+    memory: Memory,
+    clock: Arc<dyn Clock>,
+    faults: Arc<Faults>,
+    /// What each key was given last, and before that.
+    kept: Mutex<BTreeMap<String, (Value, Option<Value>)>>,
+}
+
+/// A value and when it expires.
+type Value = (Vec<u8>, Timestamp);
+
+impl Cache {
+    /// An empty store that lives by `clock`.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, faults: Arc<Faults>) -> Cache {
+        let memory = Memory::new(Arc::clone(&clock), KvLimits::default());
+        Cache { memory, clock, faults, kept: Mutex::default() }
+    }
+}
+
+impl Engine for Cache {
+    fn run<'a>(&'a self, op: Op<'a>) -> BoxFuture<'a, Result<Back, Failed>> {
+        Box::pin(async move {
+            if self.faults.strikes(Fault::CacheUnreachable) {
+                return Err(Failed::Unavailable("the key-value store is away".to_owned()));
+            }
+            if self.faults.strikes(Fault::CacheWiped) {
+                self.memory.run(Op::Wipe).await?;
+            }
+            match &op {
+                Op::Get(key) if self.faults.strikes(Fault::CacheStale) => {
+                    let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+                    let older = kept.get(*key).and_then(|(_, older)| older.clone());
+                    // A replica may lag; it does not keep what has expired.
+                    if let Some((older, _)) = older.filter(|(_, until)| self.clock.now() < *until) {
+                        probe::reached("cache-gave-an-older-value");
+                        return Ok(Back::Value(Some(older)));
+                    }
+                }
+                Op::Put { key, value, until } => {
+                    let kept = self.kept.lock();
+                    let mut kept = kept.unwrap_or_else(PoisonError::into_inner);
+                    let older = kept.remove(*key).map(|(newest, _)| newest);
+                    kept.insert((*key).to_owned(), ((value.clone(), *until), older));
+                }
+                Op::RenewLease { .. } | Op::ReleaseLease { .. } if self.faults.strikes(Fault::LeaseLost) => {
+                    return Ok(Back::Number(Some(0)));
+                }
+                _ => {}
+            }
+            self.memory.run(op).await
+        })
+    }
+}
