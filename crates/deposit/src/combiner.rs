@@ -18,6 +18,11 @@ use crate::pipeline::Room;
 
 /// Commands that may wait in the queue.
 const COMMANDS_QUEUED_MAX: usize = 65_536;
+/// Tries that fail one after the other before it is the store that fails, and not a command. Halving comes to a lone
+/// command in thirteen.
+const TRIES_IN_VAIN_MAX: u32 = 32;
+
+const _: () = assert!(COMMANDS_PER_BATCH_MAX < 1 << (TRIES_IN_VAIN_MAX / 2), "a culprit is found before that");
 
 struct Request {
     commands: Vec<Command>,
@@ -90,7 +95,8 @@ struct Waiter {
     _places: tokio::sync::OwnedSemaphorePermit,
 }
 
-/// Posts what has gathered; a batch that hits a fault is retried by halves until the culprit stands alone.
+/// Posts what has gathered; a batch that hits a fault is retried by halves until the culprit stands alone. When everything
+/// fails all are told so: each try reads memory anew.
 async fn post_batch(ledger: &Arc<Ledger>, room: Room, batch: Vec<Request>) {
     let mut commands = Vec::with_capacity(batch.iter().map(|r| r.commands.len()).sum());
     let mut waiters = Vec::with_capacity(batch.len());
@@ -101,6 +107,7 @@ async fn post_batch(ledger: &Arc<Ledger>, room: Room, batch: Vec<Request>) {
     }
     let mut parts = vec![(waiters, commands)];
     let mut room = Some(room);
+    let mut in_vain = 0;
     while let Some((mut waiters, commands)) = parts.pop() {
         let room = match room.take() {
             Some(room) => room,
@@ -110,14 +117,22 @@ async fn post_batch(ledger: &Arc<Ledger>, room: Room, batch: Vec<Request>) {
         let posted = AssertUnwindSafe(post(ledger, room, commands)).catch_unwind().await;
         let bug = |_| Err((Fault::Damaged("deciding a batch panicked".into()), None));
         match posted.map_or_else(bug, |posted| posted.map_err(|(fault, commands)| (fault, Some(commands)))) {
-            Ok(answers) => drop(task::spawn(answer(waiters, answers))),
-            Err((_, Some(mut commands))) if waiters.len() > 1 => {
+            Ok(answers) => {
+                in_vain = 0;
+                drop(task::spawn(answer(waiters, answers)));
+            }
+            Err((_, Some(mut commands))) if waiters.len() > 1 && in_vain < TRIES_IN_VAIN_MAX => {
+                in_vain += 1;
                 let half = waiters.split_off(waiters.len() / 2);
                 let first: usize = waiters.iter().map(|w| w.count).sum();
                 let rest = commands.split_off(first);
                 parts.extend([(half, rest), (waiters, commands)]);
             }
             Err((fault, _)) => {
+                in_vain += 1;
+                if in_vain > TRIES_IN_VAIN_MAX {
+                    waiters.extend(parts.drain(..).flat_map(|(waiters, _)| waiters));
+                }
                 for waiter in waiters {
                     let _ = waiter.answer.send(Err(fault.clone())); // a caller who left doesn't hear it
                 }

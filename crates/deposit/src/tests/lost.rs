@@ -244,6 +244,23 @@ async fn accounts_that_could_not_be_loaded_take_no_numbers() {
 }
 
 #[tokio::test]
+async fn while_nothing_can_be_written_not_every_caller_costs_a_try() {
+    let bank = Bank::new(1).await;
+    bank.weather(0, 100, 0).await;
+    // All in one batch, and each in need of the store, so that each try reads memory anew.
+    let post = async |n: i32| bank.post(&format!("{n:03}"), Action::Release { hold: 99 }).await;
+    let outcomes = futures_util::future::join_all((0..500).map(post)).await;
+    assert!(outcomes.iter().all(Result::is_err));
+    let generation = async || {
+        bank.balance(0).await;
+        bank.ledger.current().await.unwrap().generation
+    };
+    assert!(generation().await < 50, "tries: {}", generation().await);
+    bank.weather(0, 0, 0).await;
+    assert!(futures_util::future::join_all((0..500).map(post)).await.iter().all(Result::is_ok));
+}
+
+#[tokio::test]
 async fn a_fold_that_outlives_what_it_began_with_writes_nothing_of_it_back() {
     let bank = Bank::new(1).await;
     bank.post("1", bank.credit(0, 100)).await.unwrap();
