@@ -1,5 +1,6 @@
 //! Commits that fail: nothing is decided on what was lost, and nobody sees it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
@@ -49,14 +50,18 @@ pub(crate) struct Bank {
     pub combiner: Combiner,
     pub accounts: Vec<AccountId>,
     pub day: BusinessDate,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
+}
+
+fn open(dir: &Path) -> Db {
+    let clock = Arc::new(ManualClock::new("2026-01-02T09:00:00+09:00".parse().unwrap()));
+    Db::open_embedded(&dir.join("bank.db"), clock, Dice::seeded(1)).unwrap()
 }
 
 impl Bank {
     pub async fn new(accounts: u32) -> Bank {
         let dir = tempfile::tempdir().unwrap();
-        let clock = Arc::new(ManualClock::new("2026-01-02T09:00:00+09:00".parse().unwrap()));
-        let db = Db::open_embedded(&dir.path().join("bank.db"), clock, Dice::seeded(1)).unwrap();
+        let db = open(dir.path());
         migrate::apply(&db, KRW.migrations).await.unwrap();
         let mut tx = db.begin("weather").await.unwrap();
         for sql in WEATHER {
@@ -69,12 +74,22 @@ impl Bank {
         let owner = CustomerId::from_parts(1, 1);
         let accounts = load_accounts(&ledger, owner, "plain", day, accounts).await.unwrap().unwrap();
         let combiner = Combiner::start(Arc::clone(&ledger));
-        Bank { db, ledger, combiner, accounts, day, _dir: dir }
+        Bank { db, ledger, combiner, accounts, day, dir }
     }
 
     /// Another ledger on the same books, which has nothing in memory yet.
     pub fn restarted(&self) -> Arc<Ledger> {
         Arc::new(Ledger::new(self.db.clone(), KRW.name, 1, UtcOffset::SEOUL, Dice::seeded(3)))
+    }
+
+    /// The books as a kill at this moment leaves them.
+    pub fn killed(&self) -> (Arc<Ledger>, tempfile::TempDir) {
+        let copy = tempfile::tempdir().unwrap();
+        for file in ["bank.db", "bank.db-wal"] {
+            std::fs::copy(self.dir.path().join(file), copy.path().join(file)).unwrap();
+        }
+        let ledger = Ledger::new(open(copy.path()), KRW.name, 1, UtcOffset::SEOUL, Dice::seeded(3));
+        (Arc::new(ledger), copy)
     }
 
     pub async fn weather(&self, flush: i64, statement: i64, everything: i64) {

@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use jangbu_kernel::id::CustomerId;
-use jangbu_platform::db::{Answer, Key};
+use jangbu_platform::db::{Answer, Key, Tx};
 use jangbu_platform::dice::Dice;
 use tokio::sync::Mutex;
 
@@ -23,9 +24,11 @@ use crate::store;
 const ACCOUNTS: u32 = 5;
 const CALLERS: u64 = 4;
 /// Batches of one caller.
-const BATCHES: u64 = 60;
+const BATCHES: u64 = 40;
 /// Batches after which a new day begins.
-const BATCHES_PER_DAY: u64 = 20;
+const BATCHES_PER_DAY: u64 = 14;
+/// Time from one kill to the next.
+const BETWEEN_KILLS: Duration = Duration::from_millis(50);
 
 /// What a look saw of an account: number, serial, balance.
 type Seen = (u64, u64, i64);
@@ -142,6 +145,31 @@ impl Storm {
         }
     }
 
+    /// Kills the bank again and again: each time all that had been told is there, and the accounts are what the postings
+    /// say, however much of them was written back.
+    async fn kill(self: Arc<Self>) {
+        while !self.over.load(Ordering::SeqCst) {
+            let told: Vec<String> = self.told.lock().await.iter().map(|(command, _)| command.key.clone()).collect();
+            let opened = self.opened.lock().await.len();
+            let (ledger, _copy) = self.bank.killed();
+            let accounts = self.accounts(&ledger).await;
+            assert!(accounts.len() >= self.bank.accounts.len() + opened);
+            let mut tx = ledger.db.read("test").await.unwrap();
+            for key in told {
+                assert!(store::postings::by_key(&mut tx, &key).await.unwrap().is_some(), "{key} was told");
+            }
+            let balances = balances(&mut tx).await;
+            for account in accounts {
+                let last = balances.range((account.no, 0)..=(account.no, u64::MAX)).next_back();
+                let last = last.map_or((0, 0), |((_, serial), balance)| (*serial, *balance));
+                assert_eq!((account.serial, account.ledger), last, "account {}", account.no);
+            }
+            let proof = prove(&ledger.db, &|_| {}).await.unwrap();
+            assert_eq!(proof.breaks.count(), 0, "{:?}", proof.breaks);
+            tokio::time::sleep(BETWEEN_KILLS).await;
+        }
+    }
+
     /// What was told is stored, and nothing else is.
     async fn hold_against_books(&self) {
         let mut tx = self.bank.db.read("test").await.unwrap();
@@ -162,9 +190,7 @@ impl Storm {
         }
         let last = store::postings::last_seq(&mut tx).await.unwrap();
         assert_eq!(last, told, "a row for each command, and no gap");
-        let rows = store::postings::range(&mut tx, 1, last, u32::MAX).await.unwrap();
-        let legs = rows.iter().filter_map(|row| row.posting.as_ref()).flat_map(|p| [p.debit, p.credit]).flatten();
-        let balances: BTreeMap<(u64, u64), i64> = legs.map(|leg| ((leg.account, leg.serial), leg.balance)).collect();
+        let balances = balances(&mut tx).await;
         for (no, serial, ledger) in self.seen.lock().await.iter() {
             let stored = if *serial == 0 { Some(&0) } else { balances.get(&(*no, *serial)) };
             assert_eq!(Some(ledger), stored, "account {no} as seen at serial {serial}");
@@ -196,6 +222,13 @@ impl Storm {
     }
 }
 
+/// Balances by account and serial, as the postings say.
+async fn balances(tx: &mut Tx) -> BTreeMap<(u64, u64), i64> {
+    let rows = store::postings::range(tx, 1, i64::MAX.cast_unsigned(), u32::MAX).await.unwrap();
+    let legs = rows.iter().filter_map(|row| row.posting.as_ref()).flat_map(|p| [p.debit, p.credit]).flatten();
+    legs.map(|leg| ((leg.account, leg.serial), leg.balance)).collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_memory_and_answers_are_what_the_books_say() {
     for (flush, statement, everything) in [(10, 0, 0), (0, 10, 0), (0, 0, 10), (5, 5, 5)] {
@@ -214,6 +247,7 @@ async fn whatever_fails_memory_and_answers_are_what_the_books_say() {
             tokio::spawn(Arc::clone(&storm).look()),
             tokio::spawn(Arc::clone(&storm).fold()),
             tokio::spawn(Arc::clone(&storm).open()),
+            tokio::spawn(Arc::clone(&storm).kill()),
         ];
         for caller in callers {
             caller.await.unwrap();
