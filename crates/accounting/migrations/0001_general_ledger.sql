@@ -7,7 +7,7 @@ CREATE TABLE journal (
     instance VARCHAR(32) NOT NULL,
     kind VARCHAR(16) NOT NULL,
     posted_at BIGINT NOT NULL,
-    lines VARCHAR(512) NOT NULL
+    packed VARCHAR(512) NOT NULL
 );
 CREATE INDEX journal_by_day ON journal (business_date, currency, id);
 -- What each account of the general ledger moved on each day: a batch of journals changes one row per account and day.

@@ -62,7 +62,7 @@ pub type Place<'a> = (Code, Currency, &'a str, BusinessDate);
 /// Debits and credits, minor units.
 pub type Moved = (i64, i64);
 
-const JOURNAL: &str = "SELECT id, business_date, currency, instance, kind, posted_at, lines FROM journal";
+const JOURNAL: &str = "SELECT id, business_date, currency, instance, kind, posted_at, packed FROM journal";
 const JOURNAL_COLUMNS: usize = 7;
 const TAX_COLUMNS: usize = 13;
 
@@ -84,7 +84,7 @@ pub async fn insert_journals(tx: &mut Tx, journals: &[Journal<'_>]) -> Result<In
             (&journal.lines).into(),
         ]);
     }
-    let sql = "INSERT INTO journal (id, business_date, currency, instance, kind, posted_at, lines) VALUES (?*)";
+    let sql = "INSERT INTO journal (id, business_date, currency, instance, kind, posted_at, packed) VALUES (?*)";
     tx.insert_rows(sql, JOURNAL_COLUMNS, &values).await
 }
 
@@ -222,7 +222,8 @@ pub async fn each_journal(
     mut see: impl FnMut(Bare<'_>),
 ) -> Result<Option<(JournalId, u64)>, Fault> {
     let after = after.map_or([0; 16], JournalId::to_bytes);
-    let sql = "SELECT id, business_date, currency, instance, kind, lines FROM journal WHERE id > ? ORDER BY id LIMIT ?";
+    let sql =
+        "SELECT id, business_date, currency, instance, kind, packed FROM journal WHERE id > ? ORDER BY id LIMIT ?";
     let rows = tx.query(sql, &[Value::Bytes(&after), limit.into()]).await?;
     for row in &rows {
         let (id, date) = (JournalId::from_bytes(row.id(0)), row.int(1));

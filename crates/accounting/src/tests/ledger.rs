@@ -267,9 +267,9 @@ async fn a_posting_that_comes_back_changed_is_parked() {
 #[tokio::test]
 async fn the_proof_sees_what_was_altered() {
     let alterations = [
-        ("UPDATE journal SET lines = '2010C100 1010D99' WHERE kind = 'credit'", "debits are 99, credits are 100"),
-        ("UPDATE journal SET lines = '2010C99 1010D99' WHERE kind = 'credit'", "its journals are (99, 0)"),
-        ("UPDATE journal SET lines = '9999C100 1010D100' WHERE kind = 'credit'", "can't be read"),
+        ("UPDATE journal SET packed = '2010C100 1010D99' WHERE kind = 'credit'", "debits are 99, credits are 100"),
+        ("UPDATE journal SET packed = '2010C99 1010D99' WHERE kind = 'credit'", "its journals are (99, 0)"),
+        ("UPDATE journal SET packed = '9999C100 1010D100' WHERE kind = 'credit'", "can't be read"),
         ("DELETE FROM journal WHERE kind = 'interest_tax'", "account 2310 of deposit-krw holds 830 KRW instead of 0"),
         ("UPDATE gl_total SET debits = debits + 1 WHERE code = 1010", "total of (1010, KRW"),
         ("DELETE FROM gl_total WHERE code = 1010", "is missing"),
