@@ -4,6 +4,8 @@
 //! written back in runs ("folded"); postings are the truth, and what was not yet folded is rebuilt from them.
 //! After a commit that failed nothing in memory is trusted: all of it is dropped and read again.
 
+mod shared;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -95,6 +97,11 @@ impl State {
         self.ready = true;
     }
 
+    /// Accounts that must be written back.
+    pub(crate) fn touched(&self) -> impl Iterator<Item = u64> {
+        self.dirty.iter().copied()
+    }
+
     /// Notes that an account must be written back.
     pub fn touch(&mut self, no: u64) {
         self.dirty.insert(no);
@@ -139,6 +146,8 @@ pub struct Ledger {
     next_fold: Mutex<Option<tokio::time::Instant>>,
     /// Accounts that a fold has begun to write back; its owner is the fold that holds it.
     unfolded: Mutex<FxHashSet<u64>>,
+    /// What a database that others write too offered when it was last read.
+    offered: Mutex<shared::Offered>,
 }
 
 /// The ledger to oneself: nothing is decided that is not also in this unit of work or before it. Dropped before it is
@@ -201,6 +210,7 @@ impl Ledger {
             flushed: AtomicU64::new(0),
             next_fold: Mutex::default(),
             unfolded: Mutex::default(),
+            offered: Mutex::default(),
         }
     }
 
@@ -214,10 +224,13 @@ impl Ledger {
     /// # Errors
     /// The store can't be read.
     pub async fn alone(&self, flow: &'static str) -> Result<Alone<'_>, Fault> {
-        let room = self.pipeline.room(BATCHES_UNDER_WAY_MAX).await;
+        // Where others write too, rows keep flows apart.
+        let room = self.pipeline.room(if self.db.sole_owner() { BATCHES_UNDER_WAY_MAX } else { 1 }).await;
         let mut tx = self.db.begin(flow).await?;
         let mut state = self.state.lock().await;
-        if !self.is_current(&state) {
+        if !self.db.sole_owner() {
+            *state = self.blank(&mut tx).await?;
+        } else if !self.is_current(&state) {
             state.forget();
             if let Err(fault) = self.rebuild(&mut tx, &mut state).await {
                 state.forget();
@@ -246,7 +259,7 @@ impl Ledger {
     }
 
     fn is_current(&self, state: &State) -> bool {
-        state.ready && self.pipeline.usable(state.generation).is_ok()
+        self.db.sole_owner() && state.ready && self.pipeline.usable(state.generation).is_ok()
     }
 
     /// Sends what was decided on its way into the store, in the order of decisions: call it under the state's lock.
@@ -267,6 +280,9 @@ impl Ledger {
     /// # Errors
     /// The store can't be read, or the flush failed.
     pub async fn look<T>(&self, no: u64, look: impl Fn(&Account, Owner) -> T) -> Result<Option<T>, Fault> {
+        if !self.db.sole_owner() {
+            return self.look_stored(no, look).await;
+        }
         let mut waited = None;
         loop {
             let state = self.trusted().await?;
@@ -304,6 +320,10 @@ impl Ledger {
     /// # Errors
     /// The store can't be read.
     pub async fn product_of(&self, account: &Account) -> Result<Option<Arc<Product>>, Fault> {
+        if !self.db.sole_owner() {
+            let state = self.blank(&mut self.db.read("deposit.product").await?).await?;
+            return Ok(state.products.get(account.product as usize).cloned());
+        }
         let state = self.trusted().await?;
         let product = state.products.get(account.product as usize).cloned();
         let flush = state.settled.clone();
@@ -346,7 +366,12 @@ impl Ledger {
     ///
     /// # Errors
     /// The store can't be read.
-    pub(crate) async fn names(&self, tx: &mut Tx, book: Option<&Book>, rows: &[Stored]) -> Result<Names, Fault> {
+    pub(crate) async fn names<'r>(
+        &self,
+        tx: &mut Tx,
+        book: Option<&Book>,
+        rows: impl IntoIterator<Item = &'r Stored>,
+    ) -> Result<Names, Fault> {
         let wanted = accounts_of(rows);
         let mut names = Names::default();
         let mut missing = Vec::new();
@@ -359,13 +384,9 @@ impl Ledger {
             }
         }
         drop(guard);
-        for no in missing {
-            if !names.contains_key(&no)
-                && let Some(name) = store::accounts::name(tx, no).await?
-            {
-                names.insert(no, name);
-            }
-        }
+        missing.sort_unstable();
+        missing.dedup();
+        names.extend(store::accounts::names(tx, &missing).await?);
         Ok(names)
     }
 
@@ -489,8 +510,8 @@ impl Ledger {
 }
 
 /// Numbers of the accounts that stored rows touch.
-fn accounts_of(rows: &[Stored]) -> Vec<u64> {
-    let legs = rows.iter().filter_map(|row| row.posting.as_ref()).flat_map(|p| [p.debit, p.credit]);
+fn accounts_of<'r>(rows: impl IntoIterator<Item = &'r Stored>) -> Vec<u64> {
+    let legs = rows.into_iter().filter_map(|row| row.posting.as_ref()).flat_map(|p| [p.debit, p.credit]);
     legs.flatten().map(|leg| leg.account).collect()
 }
 

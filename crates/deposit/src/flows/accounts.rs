@@ -93,6 +93,7 @@ pub async fn open(
         standing::keep(tx, standing).await?;
     }
     let owner = store::accounts::owner(tx, opening.customer).await?;
+    ledger.take_numbers(tx, state).await?;
     let opened = decide_opening(ledger, tx.now(), state, opening, owner)?;
     if let Ok((account, number)) = &opened {
         store::accounts::insert(tx, account, number, &opening.product).await?;

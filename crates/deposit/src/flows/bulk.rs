@@ -29,6 +29,7 @@ pub async fn load_accounts(
     let owner = Owner { version: 0, ..Owner::default() };
     store::accounts::keep_owner(tx, customer, owner, "person").await?;
     let owner = store::accounts::owner(tx, customer).await?;
+    ledger.take_numbers(tx, state).await?;
     let opening = Opening { customer, product: product.to_owned(), currency: None, date, standing: None };
     let mut opened = Vec::with_capacity(count as usize);
     for _ in 0..count.min(ACCOUNTS_PER_LOAD_MAX) {

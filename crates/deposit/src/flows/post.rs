@@ -12,6 +12,8 @@
 //! | key that is in no known gap, or came lately | one read |
 //! | hold, capture, release, reversal, interest | one or two reads, one write |
 
+mod locked;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -97,6 +99,9 @@ pub type Answers = BoxFuture<'static, Result<Vec<Outcome>, Fault>>;
 /// # Errors
 /// Nothing of the batch stands; the commands come back.
 pub async fn post(ledger: &Arc<Ledger>, room: Room, commands: Vec<Command>) -> Result<Answers, (Fault, Vec<Command>)> {
+    if !ledger.db.sole_owner() {
+        return locked::post(ledger, room, commands).await;
+    }
     match decide_at_once(ledger, room, commands).await {
         Ok(answers) => Ok(answers),
         Err((commands, taken)) => decide_alone(ledger, commands, taken).await,

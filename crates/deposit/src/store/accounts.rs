@@ -8,9 +8,12 @@ use jangbu_platform::db::{Fault, Inserted, Row, Tx, Value};
 use crate::domain::book::{Account, Day, Marks, Owner, Used};
 use crate::domain::chain::Path;
 
-const SELECT: &str = "SELECT a.no, a.id, a.customer, a.product, a.currency, a.marks, a.opened_on, a.closed_on, \
+pub(super) const SELECT: &str = "SELECT a.no, a.id, a.customer, a.product, a.currency, a.marks, a.opened_on, a.closed_on, \
     b.ledger, b.held, b.serial, b.path, b.day, b.opening, b.debits, b.credits, b.used_day, b.used_day_sum, \
     b.used_month, b.used_month_sum, b.paid_through, b.changed FROM account a JOIN balance b ON b.no = a.no";
+
+/// Accounts whose names are read at once.
+const NAMES_PER_READ: usize = 1_024;
 
 pub(crate) fn day(n: i64) -> BusinessDate {
     BusinessDate::from_days(i32::try_from(n).unwrap_or(0))
@@ -20,7 +23,7 @@ fn number(n: i64) -> u64 {
     n.cast_unsigned()
 }
 
-fn account(row: &Row, product: u32) -> Result<Account, Fault> {
+pub(super) fn account(row: &Row, product: u32) -> Result<Account, Fault> {
     let currency = row.text(4).parse::<Currency>().map_err(|_| Fault::Damaged("a currency code".into()))?;
     let small = |n: i64| i32::try_from(n).unwrap_or(0);
     Ok(Account {
@@ -68,20 +71,22 @@ pub async fn insert(tx: &mut Tx, account: &Account, number: &str, product: &str)
     let sql = "INSERT INTO account (no, id, number, customer, product, currency, marks, opened_on, closed_on) \
                VALUES (?*)";
     if tx.insert(sql, &row).await? == Inserted::Duplicate {
-        return Err(Fault::Busy("the account number was taken meanwhile".into()));
+        return Err(Fault::Conflict("the account number was taken meanwhile".into()));
     }
     write_balance(tx, account).await
 }
 
-/// Writes an account's state back.
-pub async fn write_balance(tx: &mut Tx, a: &Account) -> Result<(), Fault> {
-    let path = a.path.to_bytes();
-    let row = [
+pub(super) const BALANCE_COLUMNS: usize = 15;
+pub(super) const BALANCE: &str = "REPLACE INTO balance (no, ledger, held, serial, path, day, opening, debits, credits, \
+    used_day, used_day_sum, used_month, used_month_sum, paid_through, changed) VALUES (?*)";
+
+pub(super) fn balance_row<'a>(a: &Account, path: &'a [u8]) -> [Value<'a>; BALANCE_COLUMNS] {
+    [
         a.no.cast_signed().into(),
         a.ledger.into(),
         a.held.into(),
         a.serial.cast_signed().into(),
-        (&path).into(),
+        path.into(),
         a.day.date.days().into(),
         a.day.opening.into(),
         a.day.debits.into(),
@@ -92,10 +97,12 @@ pub async fn write_balance(tx: &mut Tx, a: &Account) -> Result<(), Fault> {
         a.used.month_sum.into(),
         a.paid_through.days().into(),
         a.changed.cast_signed().into(),
-    ];
-    let sql = "REPLACE INTO balance (no, ledger, held, serial, path, day, opening, debits, credits, used_day, \
-               used_day_sum, used_month, used_month_sum, paid_through, changed) VALUES (?*)";
-    let _ = tx.insert(sql, &row).await?;
+    ]
+}
+
+/// Writes an account's state back.
+pub async fn write_balance(tx: &mut Tx, account: &Account) -> Result<(), Fault> {
+    let _ = tx.insert(BALANCE, &balance_row(account, &account.path.to_bytes())).await?; // replaces: there is no duplicate
     Ok(())
 }
 
@@ -116,12 +123,17 @@ pub async fn last_no(tx: &mut Tx) -> Result<u64, Fault> {
     Ok(row.and_then(|r| r.opt_int(0)).map_or(0, number))
 }
 
-/// The id and currency of an account.
-pub async fn name(tx: &mut Tx, no: u64) -> Result<Option<(AccountId, Currency)>, Fault> {
-    let sql = "SELECT id, currency FROM account WHERE no = ?";
-    let Some(row) = tx.query_one(sql, &[no.cast_signed().into()]).await? else { return Ok(None) };
-    let currency = row.text(1).parse().map_err(|_| Fault::Damaged("a currency code".into()))?;
-    Ok(Some((AccountId::from_bytes(row.id(0)), currency)))
+/// The ids and currencies of accounts.
+pub async fn names(tx: &mut Tx, nos: &[u64]) -> Result<Vec<(u64, (AccountId, Currency))>, Fault> {
+    let mut names = Vec::with_capacity(nos.len());
+    for run in nos.chunks(NAMES_PER_READ) {
+        let run: Vec<Value<'_>> = run.iter().map(|no| no.cast_signed().into()).collect();
+        for row in tx.query("SELECT no, id, currency FROM account WHERE no IN (?*)", &run).await? {
+            let currency = row.text(2).parse().map_err(|_| Fault::Damaged("a currency code".into()))?;
+            names.push((number(row.int(0)), (AccountId::from_bytes(row.id(1)), currency)));
+        }
+    }
+    Ok(names)
 }
 
 /// What the customer sees of an account besides its balance: number and product code.
@@ -163,13 +175,19 @@ pub async fn owner(tx: &mut Tx, customer: CustomerId) -> Result<Option<Owner>, F
 
 /// Keeps an owner's standing, unless a newer one is known; whether it was taken.
 pub async fn keep_owner(tx: &mut Tx, customer: CustomerId, owner: Owner, kind: &str) -> Result<bool, Fault> {
-    let known = self::owner(tx, customer).await?.map_or(-1, |o| o.version);
-    if known >= owner.version {
+    let id = customer.to_bytes();
+    let sql = "SELECT version FROM owner WHERE customer = ? FOR UPDATE";
+    let known = tx.query_one(sql, &[Value::Bytes(&id)]).await?.map(|r| r.int(0));
+    if known.is_some_and(|known| known >= owner.version) {
         return Ok(false);
     }
-    let id = customer.to_bytes();
     let row = [Value::Bytes(&id), owner.version.into(), kind.into(), i64::from(owner.marks.0).into()];
-    let sql = "REPLACE INTO owner (customer, version, kind, marks) VALUES (?*)";
-    let _ = tx.insert(sql, &row).await?;
+    let sql = match known {
+        Some(_) => "REPLACE INTO owner (customer, version, kind, marks) VALUES (?*)",
+        None => "INSERT INTO owner (customer, version, kind, marks) VALUES (?*)",
+    };
+    if tx.insert(sql, &row).await? == Inserted::Duplicate {
+        return Err(Fault::Conflict("the owner's standing was kept meanwhile".into()));
+    }
     Ok(true)
 }

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod days;
+pub mod locked;
 pub mod outbox;
 pub mod postings;
 pub mod products;

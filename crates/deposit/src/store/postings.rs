@@ -53,7 +53,7 @@ const COLUMNS: usize = 24;
 const INSERT: &str = "INSERT INTO posting (seq, idem_key, hash, kind, refused, debit_no, debit_serial, \
     debit_balance, debit_prev, debit_jump, credit_no, credit_serial, credit_balance, credit_prev, credit_jump, \
     bank, amount, tax, held, counted, refers, business_date, posted_at, memo) VALUES (?*)";
-const SELECT: &str = "SELECT seq, idem_key, hash, kind, refused, debit_no, debit_serial, debit_balance, \
+pub(super) const SELECT: &str = "SELECT seq, idem_key, hash, kind, refused, debit_no, debit_serial, debit_balance, \
     debit_prev, debit_jump, credit_no, credit_serial, credit_balance, credit_prev, credit_jump, bank, amount, \
     tax, held, counted, refers, business_date, posted_at, memo FROM posting";
 
@@ -73,7 +73,7 @@ pub async fn insert(tx: &mut Tx, rows: &[NewRow<'_>]) -> Result<(), Fault> {
         values.clear();
         bind(run, &mut values);
         if tx.insert_rows(INSERT, COLUMNS, &values).await? == Inserted::Duplicate {
-            return Err(Fault::Busy("a key was taken meanwhile".into()));
+            return Err(Fault::Conflict("a key was taken meanwhile".into()));
         }
     }
     Ok(())
@@ -111,7 +111,7 @@ fn leg(row: &Row, at: usize) -> Option<Leg> {
     Some(Leg { account: n(0), serial: n(1), balance: row.int(at + 2), back: Back { prev: n(3), jump: n(4) } })
 }
 
-fn stored(row: &Row) -> Result<Stored, Fault> {
+pub(super) fn stored(row: &Row) -> Result<Stored, Fault> {
     let kind = Kind::from_number(row.int(3)).ok_or_else(|| Fault::Damaged("a kind of posting".into()))?;
     let refused = row.opt_text(4).map(str::to_owned);
     let posting = refused.is_none().then(|| Posting {

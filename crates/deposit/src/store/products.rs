@@ -12,6 +12,12 @@ pub async fn all(tx: &mut Tx) -> Result<Vec<(String, BusinessDate, String)>, Fau
     Ok(rows.iter().map(|r| (r.text(0).to_owned(), day(r.int(1)), r.text(2).to_owned())).collect())
 }
 
+/// How many versions there are: each is added once and stays.
+pub async fn count(tx: &mut Tx) -> Result<u64, Fault> {
+    let row = tx.query_one("SELECT COUNT(*) FROM product_version", &[]).await?;
+    Ok(row.map_or(0, |r| r.int(0).cast_unsigned()))
+}
+
 /// The terms of a version.
 pub async fn find(tx: &mut Tx, code: &str, from: BusinessDate) -> Result<Option<String>, Fault> {
     let sql = "SELECT terms FROM product_version WHERE code = ? AND from_date = ?";
