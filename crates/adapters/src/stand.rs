@@ -48,15 +48,17 @@ impl Drop for Keeper {
 }
 
 impl Server {
-    /// The server that [`MYSQL_VARIABLE`] names, or a MariaDB of our own with everything as durable as a bank needs it.
+    /// The server that [`MYSQL_VARIABLE`] names, or a MariaDB of our own with everything as durable as a bank
+    /// needs it, in a folder of its own under `under`.
     ///
     /// # Errors
     /// None is named, and MariaDB's programs are not installed or don't start.
-    pub fn mysql() -> Result<Server> {
+    pub fn mysql(under: &Path) -> Result<Server> {
         if let Ok(url) = std::env::var(MYSQL_VARIABLE) {
             return Ok(Server { url: url.trim_end_matches('/').to_owned(), _private: None });
         }
-        let dir = Dir(std::env::temp_dir().join(format!("jangbu-mariadb-{}", std::process::id())));
+        let under = under.canonicalize()?;
+        let dir = Dir(under.join(format!("jangbu-mariadb-{}", std::process::id())));
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         install(&dir.0)?;
         let keeper = Keeper(start(&dir.0, port)?);

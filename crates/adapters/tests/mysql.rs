@@ -14,7 +14,7 @@ use jangbu_platform::stand::promises::{PROMISES, Place, clock};
 /// One server for all tests of this program.
 fn server() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
-    SERVER.get_or_init(|| Server::mysql().unwrap())
+    SERVER.get_or_init(|| Server::mysql(&std::env::temp_dir()).unwrap())
 }
 
 const LIMITS: Limits = Limits { lock_wait_s: 1, ..LIMITS_BASE };

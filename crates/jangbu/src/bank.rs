@@ -1,7 +1,8 @@
-//! Services opened in one process, all of the bank or a few, on embedded engines under one directory.
+//! Services opened in one process, all of the bank or a few.
 //!
-//! Each service has its own database file; the event log is one file that processes on the same directory share. A
-//! lock file per service tells a second process at once that the service is open already.
+//! Each service has a database of its own: a file of the bank's directory, of which a lock file tells a second process
+//! at once that the service is open already, or one on a server, which several processes of the service share. The event
+//! log is one file that processes on the same directory share.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use jangbu_platform::ask::Ask;
 use jangbu_platform::auth::Keyring;
 use jangbu_platform::clock::{Clock, RealClock};
 use jangbu_platform::crypto::DataKey;
-use jangbu_platform::db::{Db, Fault};
+use jangbu_platform::db::Fault;
 use jangbu_platform::dice::Dice;
 use jangbu_platform::edge::{CALLS_UNDER_WAY_MAX, Edge, beside};
 use jangbu_platform::http::{Gate, with_fallbacks};
@@ -26,10 +27,14 @@ use jangbu_platform::service::{Stop, World};
 use jangbu_platform::telemetry::Metrics;
 use tokio::task::JoinSet;
 
+use crate::store::Store;
+
 /// How a bank is opened.
 pub struct Opening {
     /// Where its files live; made when missing.
     pub dir: PathBuf,
+    /// Where its databases are.
+    pub store: Store,
     /// Its time.
     pub clock: Arc<dyn Clock>,
     /// Its chance.
@@ -53,7 +58,8 @@ impl Opening {
         let services = crate::services::ALL.iter().collect();
         let (peers, offset) = (Vec::new(), UtcOffset::SEOUL);
         let (calls_max, log_days) = (CALLS_UNDER_WAY_MAX, KEPT_DAYS_DEFAULT);
-        Self { dir: dir.to_owned(), clock, dice, services, peers, offset, calls_max, log_days }
+        let (dir, store) = (dir.to_owned(), Store::Embedded(dir.to_owned()));
+        Self { dir, store, clock, dice, services, peers, offset, calls_max, log_days }
     }
 }
 
@@ -104,11 +110,12 @@ impl Bank {
     /// # Errors
     /// The directory is in use, can't be read or written, or belongs to newer code.
     pub async fn open(opening: Opening) -> Result<Bank, Fault> {
-        let Opening { dir, clock, dice, services, peers, offset, calls_max, log_days } = opening;
+        let Opening { dir, store, clock, dice, services, peers, offset, calls_max, log_days } = opening;
         let making =
             |e: std::io::Error| Fault::Storage { doing: format!("making {}", dir.display()), why: e.to_string() };
         std::fs::create_dir_all(&dir).map_err(making)?;
-        let locks = services.iter().map(|entry| lock(&dir, entry.spec.name)).collect::<Result<Vec<_>, _>>()?;
+        let owned = services.iter().filter(|_| store.is_one_owners());
+        let locks = owned.map(|entry| lock(&dir, entry.spec.name)).collect::<Result<Vec<_>, _>>()?;
         let wall: Arc<dyn Clock> = Arc::new(RealClock);
         let keys = Keyring::load_or_create(&dir.join("keys"), wall.now());
         let keys = keys.map_err(|e| Fault::Storage { doing: "opening the signing keys".into(), why: e.to_string() })?;
@@ -126,7 +133,7 @@ impl Bank {
         let mut router = Router::new();
         let mut parts = Vec::new();
         for Opener { spec, open } in services {
-            let db = Db::open_embedded(&dir.join(format!("{}.db", spec.name)), Arc::clone(&clock), dice.clone())?;
+            let db = store.open(spec.name, Arc::clone(&clock), dice.clone()).await?;
             migrate::apply(&db, spec.migrations).await?;
             let world = World {
                 db,

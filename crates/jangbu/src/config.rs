@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use crate::Failure;
 use crate::services::ALL;
+use crate::store::Store;
 
 /// What a file says when it says nothing; `jangbu serve --print-config` prints it.
 pub const DEFAULT: &str = r#"# The bank's directory: one database file per service, the event log, the keys.
@@ -23,7 +24,8 @@ data = "jangbu-data"
 # Where this service answers. Leave it to this machine, or put what speaks TLS before it.
 listen = "127.0.0.1:8081"
 
-# Engines. "embedded" is a file per service, a log in a file, a store in memory.
+# Engines. "embedded" is a file per service, a log in a file, a store in memory. store = "mysql" is a server of that
+# kind (MariaDB, MySQL, TiDB), which several processes of a service share; JANGBU_MYSQL_URL says where it is.
 store = "embedded"
 log = "embedded"
 kv = "embedded"
@@ -53,7 +55,8 @@ log_days = 7
 format = "human"
 filter = "info"
 
-# Secrets don't stand here. JANGBU_DATA_KEY (64 hexadecimal digits) is the key for personal data; without it the
+# Secrets don't stand here. JANGBU_MYSQL_URL is the server, like mysql://jangbu:secret@host:3306/jangbu: every service
+# has a database there whose name begins with the last word. JANGBU_DATA_KEY (64 hexadecimal digits) is the key for personal data; without it the
 # directory's own data.key is used.
 "#;
 
@@ -201,6 +204,21 @@ fn offset(zone: &str) -> Option<UtcOffset> {
     (minutes <= OFFSET_MINUTES_MAX).then(|| UtcOffset::from_minutes(sign * minutes))
 }
 
+/// The bank's directory, as below, and where its databases are.
+///
+/// # Errors
+/// The configuration can't be read, or needs what the environment lacks.
+pub fn place(data: Option<PathBuf>, config: Option<PathBuf>) -> Result<(PathBuf, Store), Failure> {
+    if let (None, Some(path)) = (&data, &config) {
+        let config = Config::read(path)?;
+        let store = Store::of(&config.store, &config.data)?;
+        return Ok((config.data, store));
+    }
+    let dir = directory(data, config)?;
+    let store = Store::Embedded(dir.clone());
+    Ok((dir, store))
+}
+
 /// The bank's directory: as told, as a configuration tells, or the usual one.
 ///
 /// # Errors
@@ -224,10 +242,14 @@ fn parse(text: &str) -> Result<Config, String> {
     {
         match engine.as_str() {
             "embedded" => {}
+            "mysql" if kind == "store" => {}
             name if name == other => {
                 return Err(format!("{kind} = {other:?} is not built into this program yet; use \"embedded\""));
             }
-            name => return Err(format!("{kind} = {name:?} is no engine; use \"embedded\"")),
+            name => {
+                let too = if kind == "store" { " or \"mysql\"" } else { "" };
+                return Err(format!("{kind} = {name:?} is no engine; use \"embedded\"{too}"));
+            }
         }
     }
     if let Some(stranger) = config.peers.keys().find(|name| ALL.iter().all(|entry| entry.spec.name != name.as_str())) {
@@ -269,7 +291,7 @@ mod tests {
         for (text, why) in [
             ("datta = \"x\"", "unknown field `datta`"),
             ("listen = \"8081\"", "invalid socket address"),
-            ("store = \"mysql\"", "not built into this program yet"),
+            ("store = \"oracle\"", "use \"embedded\" or \"mysql\""),
             ("log = \"kafka\"", "not built into this program yet"),
             ("kv = \"files\"", "is no engine"),
             ("[peers]\nbank = \"http://x\"", "services are customer, deposit-krw"),

@@ -16,6 +16,7 @@ mod seeds;
 mod serve;
 mod services;
 mod sim;
+mod store;
 mod token;
 mod up;
 

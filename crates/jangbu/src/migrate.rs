@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jangbu_platform::clock::RealClock;
-use jangbu_platform::db::{Db, Fault};
+use jangbu_platform::db::Fault;
 use jangbu_platform::dice::Dice;
 use jangbu_platform::log;
 use jangbu_platform::migrate::{self, Migration, Schema};
 
 use crate::services::ALL;
+use crate::store::Store;
 use crate::{Ended, Failure, Verdict, bank};
 
 /// What it is told.
@@ -31,20 +32,22 @@ pub struct Args {
 /// # Errors
 /// A database belongs to newer or other code, is in use, or can't be written.
 pub fn run(args: Args) -> Ended {
-    let dir = crate::config::directory(args.data, args.config)?;
-    if args.check { crate::runtime()?.block_on(compare(&dir)) } else { crate::runtime()?.block_on(apply(&dir)) }
+    let (dir, store) = crate::config::place(args.data, args.config)?;
+    let work = async { if args.check { compare(&dir, &store).await } else { apply(&dir, &store).await } };
+    crate::runtime()?.block_on(work)
 }
 
-/// Every database of a bank, with its schema: those of the services, and the log that they share.
-fn databases() -> impl Iterator<Item = (&'static str, &'static [Migration])> {
-    ALL.iter().map(|entry| (entry.spec.name, entry.spec.migrations)).chain([("log", log::MIGRATIONS)])
+/// Every database of a bank, with where it is and its schema: those of the services, and the log that they share.
+fn databases(dir: &Path, store: &Store) -> impl Iterator<Item = (Store, &'static str, &'static [Migration])> {
+    let services = ALL.iter().map(|entry| (store.clone(), entry.spec.name, entry.spec.migrations));
+    services.chain([(Store::Embedded(dir.to_owned()), "log", log::MIGRATIONS)])
 }
 
 /// All of them are told, whatever is wrong with one: who looks before an upgrade looks once.
-async fn compare(dir: &Path) -> Ended {
+async fn compare(dir: &Path, store: &Store) -> Ended {
     let (mut verdict, mut unreadable) = (Verdict::Done, Vec::new());
-    for (name, migrations) in databases() {
-        let said = match schema(&dir.join(format!("{name}.db")), migrations).await {
+    for (store, name, migrations) in databases(dir, store) {
+        let said = match schema(&store, name, migrations).await {
             Ok(Schema::Current) => "current".to_owned(),
             Ok(Schema::Behind(versions)) => {
                 verdict = Verdict::No;
@@ -67,21 +70,21 @@ async fn compare(dir: &Path) -> Ended {
     Err(Failure::World(format!("no schema can be read in {}: {}", dir.display(), unreadable.join(", "))))
 }
 
-async fn schema(path: &Path, migrations: &[Migration]) -> Result<Schema, Fault> {
-    if !path.is_file() {
+async fn schema(store: &Store, name: &str, migrations: &[Migration]) -> Result<Schema, Fault> {
+    let Some(db) = store.open_to_read(name, Arc::new(RealClock), Dice::from_os()).await? else {
         return Ok(Schema::Behind((0..=u32::try_from(migrations.len()).unwrap_or(u32::MAX)).collect()));
-    }
-    let db = Db::open_to_read(path, Arc::new(RealClock), Dice::from_os())?;
+    };
     let mut tx = db.read("migrate.compare").await?;
     migrate::compare(&mut tx, migrations).await
 }
 
-async fn apply(dir: &Path) -> Ended {
+async fn apply(dir: &Path, store: &Store) -> Ended {
     std::fs::create_dir_all(dir).map_err(|e| Failure::World(format!("could not make {}: {e}", dir.display())))?;
     // All of them before anything is changed: a bank that is half stopped stays as it is.
-    let _alone = ALL.iter().map(|entry| bank::lock(dir, entry.spec.name)).collect::<Result<Vec<_>, _>>()?;
-    for (name, migrations) in databases() {
-        let db = Db::open_embedded(&dir.join(format!("{name}.db")), Arc::new(RealClock), Dice::from_os())?;
+    let owned = ALL.iter().filter(|_| store.is_one_owners());
+    let _alone = owned.map(|entry| bank::lock(dir, entry.spec.name)).collect::<Result<Vec<_>, _>>()?;
+    for (store, name, migrations) in databases(dir, store) {
+        let db = store.make(name, Arc::new(RealClock), Dice::from_os()).await?;
         match migrate::apply(&db, migrations).await?.as_slice() {
             [] => crate::say(&format!("{name:<12} current")),
             applied => crate::say(&format!("{name:<12} applied versions {applied:?}")),

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jangbu_platform::clock::RealClock;
-use jangbu_platform::db::Db;
 use jangbu_platform::dice::Dice;
 use jangbu_platform::http::with_fallbacks;
 use jangbu_platform::log;
@@ -16,6 +15,7 @@ use jangbu_platform::service::Stop;
 use crate::bank::{Bank, Opening};
 use crate::config::{Config, DEFAULT, Telemetry};
 use crate::services::ALL;
+use crate::store::Store;
 use crate::{Ended, Failure, Verdict, up};
 
 /// What it is told.
@@ -69,16 +69,15 @@ fn find(service: &str, instance: Option<&str>) -> Result<&'static Opener, Failur
 }
 
 /// A service alone never changes a schema by starting: its other processes may still run on the old one.
-async fn refuse_other_schema(config: &Config, name: &str, migrations: &[Migration]) -> Result<(), Failure> {
-    let path = config.data.join(format!("{name}.db"));
+async fn refuse_other_schema(store: &Store, name: &str, migrations: &[Migration]) -> Result<(), Failure> {
     let behind = || {
-        let data = config.data.display();
-        Failure::World(format!("the schema of {name} is behind: run `jangbu migrate --data {data}`"))
+        let how = match store {
+            Store::Embedded(dir) => format!("jangbu migrate --data {}", dir.display()),
+            Store::MySql { .. } => "jangbu migrate --config FILE".to_owned(),
+        };
+        Failure::World(format!("the schema of {name} is behind: run `{how}`"))
     };
-    if !path.is_file() {
-        return Err(behind());
-    }
-    let db = Db::open_to_read(&path, Arc::new(RealClock), Dice::from_os())?;
+    let Some(db) = store.open_to_read(name, Arc::new(RealClock), Dice::from_os()).await? else { return Err(behind()) };
     let mut tx = db.read("serve.schema").await?;
     match migrate::compare(&mut tx, migrations).await? {
         Schema::Current => Ok(()),
@@ -95,13 +94,15 @@ async fn serve(entry: &'static Opener, config: Config) -> Ended {
         Failure::World(format!("{listen} can't be used ({e}); name another address by `listen` in the --config file"))
     })?;
     let address = server.local_addr().map_err(|e| Failure::World(e.to_string()))?;
-    refuse_other_schema(&config, entry.spec.name, entry.spec.migrations).await?;
-    refuse_other_schema(&config, "log", log::MIGRATIONS).await?;
+    let (store, files) = (Store::of(&config.store, &config.data)?, Store::Embedded(config.data.clone()));
+    refuse_other_schema(&store, entry.spec.name, entry.spec.migrations).await?;
+    refuse_other_schema(&files, "log", log::MIGRATIONS).await?;
     let opening = Opening {
         offset: config.offset(),
         calls_max: config.limits.calls,
         log_days: config.limits.log_days,
         dir: config.data,
+        store,
         clock: Arc::new(RealClock),
         dice: Dice::from_os(),
         services: vec![entry],

@@ -96,6 +96,14 @@ pub async fn make(url: &str) -> Result<(), Fault> {
     preflight::make(&session::options(url)?).await
 }
 
+/// Whether the database that a URL names is there.
+///
+/// # Errors
+/// The server does not answer.
+pub async fn is_there(url: &str) -> Result<bool, Fault> {
+    preflight::is_there(&session::options(url)?).await
+}
+
 /// An open database.
 struct MySql {
     flows: Arc<Pool>,

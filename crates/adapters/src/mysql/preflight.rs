@@ -183,6 +183,15 @@ pub(super) async fn check(opts: &Opts, limits: &Limits) -> Result<Kin, Fault> {
     Err(Fault::Unavailable(format!("the database at {where_} is not fit for a bank:\n  {}", flaws.join("\n  "))))
 }
 
+/// Whether a database is there, for this user.
+pub(super) async fn is_there(opts: &Opts) -> Result<bool, Fault> {
+    let server = OptsBuilder::from_opts(opts.clone()).db_name(None::<String>);
+    let mut conn = session::connect_bare(&server.into()).await?;
+    let sql = "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = ?";
+    let found: Option<i64> = conn.exec_first(sql, (opts.db_name(),)).await.map_err(|e| fault(sql, &e))?;
+    Ok(found == Some(1))
+}
+
 /// Makes a database.
 pub(super) async fn make(opts: &Opts) -> Result<(), Fault> {
     let name = opts.db_name().unwrap_or_default().to_owned();

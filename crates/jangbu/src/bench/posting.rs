@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use jangbu_adapters::stand::Server;
 use jangbu_deposit::combiner::Combiner;
 use jangbu_deposit::domain::command::{Action, Command};
 use jangbu_deposit::flows::bulk::{ACCOUNTS_PER_LOAD_MAX, load_accounts};
@@ -18,13 +19,14 @@ use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::{AccountId, CustomerId};
 use jangbu_kernel::time::UtcOffset;
 use jangbu_platform::clock::{Clock, RealClock};
-use jangbu_platform::db::{Db, Fault};
+use jangbu_platform::db::Fault;
 use jangbu_platform::dice::Dice;
 use jangbu_platform::migrate;
-use tokio::sync::Mutex;
+use tokio::sync::Semaphore;
 
 use super::{Args, Latencies, Report, memory_bytes, progress};
 use crate::Failure;
+use crate::store::Store;
 
 /// What every account begins with, minor units: enough to pay for as long as a benchmark runs.
 const FIRST_MONEY: i64 = 1_000_000_000_000;
@@ -34,6 +36,9 @@ const AMOUNT_MAX: u64 = 1_000;
 const FOLD_MS: u64 = 1_000;
 /// How long it runs before it is measured.
 const WARM_UP: Duration = Duration::from_secs(1);
+
+/// Transactions under way at a time when each command has one of its own, on a server.
+const ONE_PER_TX_MAX: usize = 16;
 
 /// How commands reach the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +61,8 @@ pub struct Bench {
     pub dir: PathBuf,
     day: BusinessDate,
     keys: AtomicU64,
+    // Ends after everything that uses it.
+    _server: Option<Server>,
 }
 
 /// A quick throw for choosing accounts; splitmix64, whose quality is more than enough here.
@@ -81,13 +88,16 @@ impl Bench {
         let dir = args.dir.join(format!("jangbu-bench-{}", std::process::id()));
         std::fs::create_dir_all(&dir).map_err(|e| Failure::World(format!("could not make {}: {e}", dir.display())))?;
         let clock: Arc<dyn Clock> = Arc::new(RealClock);
-        let db = Db::open_embedded(&dir.join("deposit-krw.db"), Arc::clone(&clock), Dice::from_os())?;
+        let (store, server) = store(args, &dir)?;
+        let db = store.make(KRW.name, Arc::clone(&clock), Dice::from_os()).await?;
         migrate::apply(&db, KRW.migrations).await?;
+        let db = store.open(KRW.name, Arc::clone(&clock), Dice::from_os()).await?;
         let ledger = Arc::new(Ledger::new(db, KRW.name, 1, UtcOffset::SEOUL, Dice::from_os()));
         service::offer(&ledger, include_str!("../../seed/deposit-krw.json")).await?;
         let day = clock.now().business_date(UtcOffset::SEOUL);
         let combiner = Combiner::start(Arc::clone(&ledger));
-        let mut bench = Bench { ledger, combiner, accounts: Vec::new(), dir, day, keys: AtomicU64::new(0) };
+        let keys = AtomicU64::new(0);
+        let mut bench = Bench { ledger, combiner, accounts: Vec::new(), dir, day, keys, _server: server };
         bench.open_accounts(args).await?;
         Ok(bench)
     }
@@ -142,6 +152,16 @@ impl Bench {
     }
 }
 
+/// Where a measurement's database is: a file of its folder, or a server, which lives there too unless one is named.
+fn store(args: &Args, dir: &Path) -> Result<(Store, Option<Server>), Failure> {
+    if args.engine != "mysql" {
+        return Ok((Store::Embedded(dir.to_owned()), None));
+    }
+    let server = Server::mysql(dir).map_err(|e| Failure::World(format!("no server to measure: {e}")))?;
+    let prefix = format!("jangbu_bench_{}", std::process::id());
+    Ok((Store::server(&server.database(&prefix)), Some(server)))
+}
+
 /// How many were refused; more than `most` is a failure of the measurement.
 fn refused(outcomes: &[Outcome], most: u64) -> Result<u64, Failure> {
     let refused = outcomes.iter().filter(|o| !matches!(o, Outcome::Posted(..))).count() as u64;
@@ -162,10 +182,11 @@ pub async fn run(args: &Args, way: Way) -> Result<Report, Failure> {
     bench.ledger.fold().await?; // what making the data left behind is not measured
     let folding = bench.fold_regularly();
     let (measuring, stopping) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-    let turn = Arc::new(Mutex::new(()));
+    // On the embedded engine nobody begins before the last one's flush; a server has its own way of keeping them apart.
+    let turns = Arc::new(Semaphore::new(if args.engine == "mysql" { ONE_PER_TX_MAX } else { 1 }));
     let caller = |n: u32| {
-        let (bench, measuring, stopping, turn) =
-            (Arc::clone(&bench), Arc::clone(&measuring), Arc::clone(&stopping), Arc::clone(&turn));
+        let (bench, measuring, stopping, turns) =
+            (Arc::clone(&bench), Arc::clone(&measuring), Arc::clone(&stopping), Arc::clone(&turns));
         let (batch, hot) = (args.batch as usize, args.hot);
         tokio::spawn(async move {
             let (mut counted, mut throws) = (Counted::default(), Throws::new(u64::from(n) + 1));
@@ -174,7 +195,7 @@ pub async fn run(args: &Args, way: Way) -> Result<Report, Failure> {
                 let asked = Instant::now();
                 let outcomes = match way {
                     Way::Combined => bench.combiner.post(commands).await?,
-                    Way::OnePerTx => alone(&bench.ledger, &turn, commands).await?,
+                    Way::OnePerTx => alone(&bench.ledger, &turns, commands).await?,
                 };
                 if measuring.load(Relaxed) {
                     counted.latencies.add(asked.elapsed(), 1);
@@ -224,11 +245,11 @@ async fn post_before(bench: &Arc<Bench>, args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The old way: a transaction and a flush for each command, and nobody begins before the last one's flush.
-async fn alone(ledger: &Arc<Ledger>, turn: &Mutex<()>, commands: Vec<Command>) -> Result<Vec<Outcome>, Fault> {
+/// The old way: a transaction and a flush for each command.
+async fn alone(ledger: &Arc<Ledger>, turns: &Semaphore, commands: Vec<Command>) -> Result<Vec<Outcome>, Fault> {
     let mut all = Vec::with_capacity(commands.len());
     for command in commands {
-        let turn = turn.lock().await;
+        let turn = turns.acquire().await;
         let room = ledger.room().await;
         let answers = post(ledger, room, vec![command]).await.map_err(|(fault, _)| fault)?;
         all.extend(answers.await?);
