@@ -2,6 +2,7 @@
 //! servers by the tests of their own crate. Not for running a bank.
 
 pub mod kv;
+pub mod log;
 
 use futures_util::future::BoxFuture;
 
