@@ -208,3 +208,20 @@ async fn what_is_not_fit_is_refused_with_its_remedy() {
     let nameless = mysql::open("mysql://root@127.0.0.1:1", LIMITS, clock(), Dice::seeded(1)).await.err().unwrap();
     assert!(nameless.to_string().contains("names no database"), "{nameless}");
 }
+
+/// The end of a program finds flows wherever they are.
+#[test]
+fn a_runtime_that_ends_takes_open_units_of_work_with_it() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let db = open(&fresh().await, LIMITS, 1).await;
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        tokio::spawn(async move {
+            let _open = db.begin("open").await.unwrap();
+            begun.send(()).unwrap();
+            std::future::pending::<()>().await;
+        });
+        begins.await.unwrap();
+    });
+    drop(runtime);
+}

@@ -193,7 +193,9 @@ impl Drop for Lent {
             self.pool.rest(conn);
         } else if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             self.conn = Some(conn);
-            runtime.spawn(self.take().roll_back());
+            let mut ended = self.take();
+            ended.midway = true; // dropped before it begins, as by a runtime that ends, it is closed and not handed on again
+            runtime.spawn(ended.roll_back());
         }
     }
 }
