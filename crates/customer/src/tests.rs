@@ -1,8 +1,13 @@
 //! The service behind the edge, called as callers call it.
 #![allow(clippy::unwrap_used)]
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use jangbu_platform::auth::Role;
+use jangbu_platform::db::{Db, Key};
 use jangbu_platform::stand::Stand;
+use jangbu_platform::stepped::{self, Disk, Group};
 use serde_json::{Value, json};
 
 /// The service on a stand; its directory goes with it.
@@ -158,4 +163,48 @@ async fn customers_are_counted_for_staff() {
         assert_eq!(stand.post(&stand.service, "/customers", name, &body).await.status, 201);
     }
     assert_eq!(stand.get(&customer, "/totals").await.code(), "FORBIDDEN");
+}
+
+/// A disk that keeps what it is told to flush, once it was told to.
+#[derive(Default)]
+struct Keeping(Mutex<Option<Vec<Group>>>);
+
+impl Disk for Keeping {
+    fn flush(&self, group: Group) {
+        match self.0.lock().unwrap().as_mut() {
+            Some(kept) => kept.push(group),
+            None => group.flush(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_answer_waits_for_the_flush_of_the_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = "2026-01-01T10:00:00+09:00".parse().unwrap();
+    let (_, mut given) = Stand::new(dir.path(), &crate::SERVICE, at).await.unwrap();
+    let disk = Arc::new(Keeping::default());
+    let engine = stepped::open(&dir.path().join("stepped.db"), disk.clone()).unwrap();
+    given.db = Db::on(engine, given.clock.clone(), given.dice.clone());
+    jangbu_platform::migrate::apply(&given.db, crate::SERVICE.migrations).await.unwrap();
+    *disk.0.lock().unwrap() = Some(Vec::new());
+    let register = || {
+        let world = given.clone();
+        tokio::spawn(async move {
+            let key = Key { caller: "service:partner".to_owned(), key: "k".to_owned() };
+            let body = serde_json::from_value(hong()).unwrap();
+            crate::flows::register(&world, &key, 7, &body).await
+        })
+    };
+    let turn = given.db.begin("test.turn").await.unwrap();
+    let (first, second) = (register(), register());
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    drop(turn); // both wait by now, so they share a flush
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!first.is_finished() && !second.is_finished(), "nobody is answered before the flush");
+    for group in disk.0.lock().unwrap().take().unwrap() {
+        group.fail("the disk said no");
+    }
+    assert!(first.await.unwrap().is_err() && second.await.unwrap().is_err(), "what was lost is told to nobody");
+    assert_eq!(crate::flows::count(&given).await.unwrap(), 0);
 }
