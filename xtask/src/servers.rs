@@ -34,7 +34,11 @@ struct Kind {
     answers: fn(u16) -> bool,
     address: fn(u16) -> String,
     /// What a service's configuration says to use it.
-    configuration: fn(&str) -> String,
+    word: &'static str,
+    /// The section of the configuration that says where it is.
+    section: fn(&str) -> Option<String>,
+    /// What a service's environment says to use it.
+    environment: fn(&str) -> Option<String>,
 }
 
 const KINDS: [Kind; 3] = [
@@ -45,7 +49,9 @@ const KINDS: [Kind; 3] = [
         prepare: mariadb::prepare,
         answers: mariadb::answers,
         address: mariadb::url,
-        configuration: |url| format!("store = \"mysql\"\n[mysql]\nurl = \"{url}\""),
+        word: "store = \"mysql\"",
+        section: |_| None,
+        environment: |url| Some(format!("JANGBU_MYSQL_URL={url}/jangbu")),
     },
     Kind {
         name: "kafka",
@@ -54,7 +60,9 @@ const KINDS: [Kind; 3] = [
         prepare: kafka::prepare,
         answers: kafka::answers,
         address: |port| format!("127.0.0.1:{port}"),
-        configuration: |servers| format!("log = \"kafka\"\n[kafka]\nservers = \"{servers}\""),
+        word: "log = \"kafka\"",
+        section: |servers| Some(format!("[kafka]\nservers = \"{servers}\"")),
+        environment: |_| None,
     },
     Kind {
         name: "redis",
@@ -63,21 +71,28 @@ const KINDS: [Kind; 3] = [
         prepare: redis::prepare,
         answers: redis::answers,
         address: redis::url,
-        configuration: |url| format!("kv = \"redis\"\n[redis]\nurl = \"{url}\""),
+        word: "kv = \"redis\"",
+        section: |url| Some(format!("[redis]\nurl = \"{url}\"")),
+        environment: |_| None,
     },
 ];
 
 /// A server that can be used.
-#[derive(Clone, Debug)]
 pub struct Running {
-    /// The variable that names it to tests.
-    pub variable: &'static str,
+    kind: &'static Kind,
     /// Its address.
     pub address: String,
-    configuration: String,
     /// Whether this call started it.
     started: bool,
     dir: PathBuf,
+}
+
+impl Running {
+    /// The variable that names it to tests.
+    #[must_use]
+    pub fn variable(&self) -> &'static str {
+        self.kind.variable
+    }
 }
 
 /// `servers start|stop|status`, in `dir`.
@@ -113,10 +128,7 @@ pub fn start(dir: &Path) -> Vec<Result<Running, String>> {
 
 fn one(kind: &'static Kind, dir: &Path, named: Option<String>) -> Result<Running, String> {
     let dir = dir.join(kind.name);
-    let running = |address: String, started| {
-        let configuration = (kind.configuration)(&address);
-        Running { variable: kind.variable, address, configuration, started, dir: dir.clone() }
-    };
+    let running = |address: String, started| Running { kind, address, started, dir: dir.clone() };
     if let Some(address) = named {
         return Ok(running(address, false));
     }
@@ -186,16 +198,16 @@ fn status(dir: &Path) {
 
 fn tell(running: &[&Running]) {
     println!("\n# for a service's configuration:");
-    let (mut words, mut tables) = (Vec::new(), Vec::new());
-    for server in running {
-        let (word, table) = server.configuration.split_once('\n').unwrap_or_default();
-        words.push(word);
-        tables.push(table);
-    }
-    println!("{}\n{}", words.join("\n"), tables.join("\n"));
+    running.iter().for_each(|server| println!("{}", server.kind.word));
+    running
+        .iter()
+        .filter_map(|server| (server.kind.section)(&server.address))
+        .for_each(|section| println!("{section}"));
+    println!("\n# for a service's environment:");
+    running.iter().filter_map(|server| (server.kind.environment)(&server.address)).for_each(|e| println!("export {e}"));
     println!("\n# for tests:");
     for server in running {
-        println!("export {}={}", server.variable, server.address);
+        println!("export {}={}", server.variable(), server.address);
     }
 }
 

@@ -64,7 +64,7 @@ impl Run<'_> {
     }
 
     fn tests(&mut self, browser: bool, servers: &[Running]) -> Result<(), String> {
-        let mut env: Vec<(&str, &str)> = servers.iter().map(|s| (s.variable, s.address.as_str())).collect();
+        let mut env: Vec<(&str, &str)> = servers.iter().map(|s| (s.variable(), s.address.as_str())).collect();
         if !browser {
             env.push((SKIP_BROWSER, "1"));
         }
