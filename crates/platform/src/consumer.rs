@@ -346,6 +346,15 @@ impl Consumer {
     }
 }
 
+/// How many events a group has noted as taken and not forgotten.
+///
+/// # Errors
+/// The engine failed.
+pub async fn taken_count(tx: &mut Tx, group: &str) -> Result<u64, Fault> {
+    let row = tx.query_one("SELECT COUNT(*) FROM inbox WHERE consumer = ?", &[group.into()]).await?;
+    Ok(row.map_or(0, |row| row.int(0).unsigned_abs()))
+}
+
 /// Notes events as taken. After a duplicate among several the unit of work must be dropped.
 async fn note(tx: &mut Tx, group: &str, events: &[Event]) -> Result<Inserted, Fault> {
     let now = tx.now().micros();

@@ -5,6 +5,7 @@ mod http;
 mod interest;
 mod measure;
 mod posting;
+mod relay;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -17,11 +18,14 @@ pub use measure::{Latencies, Took};
 /// What it is told.
 #[derive(clap::Args, Clone)]
 pub struct Args {
-    /// posting, posting-one-per-tx, posting-http, interest.
+    /// posting, posting-one-per-tx, posting-http, interest, relay.
     name: String,
-    /// Engine of the database.
-    #[arg(long, default_value = "embedded", value_parser = ["embedded", "mysql"])]
+    /// Engine of the database, or of the log for relay.
+    #[arg(long, default_value = "embedded", value_parser = ["embedded", "mysql", "kafka"])]
     engine: String,
+    /// Brokers, like host:9092, where the engine is Kafka; those of JANGBU_TEST_KAFKA unless told.
+    #[arg(long)]
+    brokers: Option<String>,
     /// Commands a caller sends at once.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8190))]
     batch: u32,
@@ -85,16 +89,22 @@ pub struct Report {
 /// # Errors
 /// There is none of that name, or the world failed.
 pub fn run(args: Args) -> Ended {
-    if args.engine != "embedded" && !matches!(args.name.as_str(), "posting" | "posting-one-per-tx") {
-        return Err(Failure::Use(format!("{} runs on the embedded engine alone", args.name)));
+    let runs = match args.engine.as_str() {
+        "mysql" => matches!(args.name.as_str(), "posting" | "posting-one-per-tx"),
+        "kafka" => args.name == "relay",
+        _ => true,
+    };
+    if !runs {
+        return Err(Failure::Use(format!("{} does not run on {}; leave --engine out", args.name, args.engine)));
     }
     let report = match args.name.as_str() {
         "posting" => crate::runtime()?.block_on(posting::run(&args, posting::Way::Combined)),
         "posting-one-per-tx" => crate::runtime()?.block_on(posting::run(&args, posting::Way::OnePerTx)),
         "posting-http" => crate::runtime()?.block_on(http::run(&args)),
         "interest" => crate::runtime()?.block_on(interest::run(&args)),
+        "relay" => crate::runtime()?.block_on(relay::run(&args)),
         other => {
-            let known = "posting, posting-one-per-tx, posting-http, interest";
+            let known = "posting, posting-one-per-tx, posting-http, interest, relay";
             Err(Failure::Use(format!("there is no benchmark {other:?}: {known}")))
         }
     }?;
