@@ -2,7 +2,7 @@
 //!
 //! Each service has a database of its own: a file of the bank's directory, of which a lock file tells a second process
 //! at once that the service is open already, or one on a server, which several processes of the service share. The event
-//! log is one file that processes on the same directory share.
+//! log is one file that processes on the same directory share, or lies on brokers.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,6 @@ use jangbu_platform::db::Fault;
 use jangbu_platform::dice::Dice;
 use jangbu_platform::edge::{CALLS_UNDER_WAY_MAX, Edge, beside};
 use jangbu_platform::http::{Gate, with_fallbacks};
-use jangbu_platform::kv::{Kv, KvLimits};
 use jangbu_platform::log::Log;
 use jangbu_platform::log::retention::{self, KEPT_DAYS_DEFAULT, Retention};
 use jangbu_platform::migrate;
@@ -27,6 +26,7 @@ use jangbu_platform::service::{Stop, World};
 use jangbu_platform::telemetry::Metrics;
 use tokio::task::JoinSet;
 
+use crate::shared::{KvPlace, LogPlace};
 use crate::store::Store;
 
 /// How a bank is opened.
@@ -35,6 +35,10 @@ pub struct Opening {
     pub dir: PathBuf,
     /// Where its databases are.
     pub store: Store,
+    /// Where its log is.
+    pub log: LogPlace,
+    /// Where its caches, leases and counters are.
+    pub kv: KvPlace,
     /// Its time.
     pub clock: Arc<dyn Clock>,
     /// Its chance.
@@ -59,7 +63,8 @@ impl Opening {
         let (peers, offset) = (Vec::new(), UtcOffset::SEOUL);
         let (calls_max, log_days) = (CALLS_UNDER_WAY_MAX, KEPT_DAYS_DEFAULT);
         let (dir, store) = (dir.to_owned(), Store::Embedded(dir.to_owned()));
-        Self { dir, store, clock, dice, services, peers, offset, calls_max, log_days }
+        let (log, kv) = (LogPlace::Embedded, KvPlace::Embedded);
+        Self { dir, store, log, kv, clock, dice, services, peers, offset, calls_max, log_days }
     }
 }
 
@@ -110,7 +115,7 @@ impl Bank {
     /// # Errors
     /// The directory is in use, can't be read or written, or belongs to newer code.
     pub async fn open(opening: Opening) -> Result<Bank, Fault> {
-        let Opening { dir, store, clock, dice, services, peers, offset, calls_max, log_days } = opening;
+        let Opening { dir, store, log, kv, clock, dice, services, peers, offset, calls_max, log_days } = opening;
         let making =
             |e: std::io::Error| Fault::Storage { doing: format!("making {}", dir.display()), why: e.to_string() };
         std::fs::create_dir_all(&dir).map_err(making)?;
@@ -121,8 +126,9 @@ impl Bank {
         let keys = keys.map_err(|e| Fault::Storage { doing: "opening the signing keys".into(), why: e.to_string() })?;
         // Never seeded dice: a second start would seal other data with the same nonces.
         let data_key = Arc::new(DataKey::open(&dir, Dice::from_os())?);
-        let log = Log::open_embedded(&dir.join("log.db"), Arc::clone(&clock), dice.clone()).await?;
-        let kv = Kv::in_process(Arc::clone(&clock), KvLimits::default());
+        let specs = services.iter().map(|opener| opener.spec);
+        let log = log.open(&dir, Arc::clone(&clock), dice.clone(), specs).await?;
+        let kv = kv.open(Arc::clone(&clock)).await?;
         let metrics = Metrics::default();
         let gate = Gate::new(keys.clone(), Arc::clone(&clock)).with_wall_clock(Arc::clone(&wall));
         let edge = Edge::new(gate.clone(), dice.clone(), metrics.clone()).with_calls_max(calls_max);

@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use crate::Failure;
 use crate::services::ALL;
+use crate::shared::{KafkaSection, KvPlace, LogPlace, RedisSection};
 use crate::store::Store;
 
 /// What a file says when it says nothing; `jangbu serve --print-config` prints it.
@@ -25,7 +26,8 @@ data = "jangbu-data"
 listen = "127.0.0.1:8081"
 
 # Engines. "embedded" is a file per service, a log in a file, a store in memory. store = "mysql" is a server of that
-# kind (MariaDB, MySQL, TiDB), which several processes of a service share; JANGBU_MYSQL_URL says where it is.
+# kind (MariaDB, MySQL, TiDB), which several processes of a service share; JANGBU_MYSQL_URL says where it is. log = "kafka"
+# and kv = "redis" are servers too; their sections stand below.
 store = "embedded"
 log = "embedded"
 kv = "embedded"
@@ -54,6 +56,18 @@ log_days = 7
 [telemetry]
 format = "human"
 filter = "info"
+
+# Where the brokers are, when log = "kafka". Topics that are missing are made; those with fewer partitions are refused.
+# [kafka]
+# servers = "host:9092,host:9092"
+# partitions = 12       # so many processes of a service can take its events beside each other
+# replicas = 3          # the brokers' own number unless told
+# retention_days = 14   # how long events are kept; at most 21
+
+# Where Redis is, when kv = "redis". JANGBU_REDIS_PASSWORD is its password, if it has one.
+# [redis]
+# url = "redis://host:6379"
+# namespace = "jangbu"  # what its keys begin with, so that banks can share a server
 
 # Secrets don't stand here. JANGBU_MYSQL_URL is the server, like mysql://jangbu:secret@host:3306/jangbu: every service
 # has a database there whose name begins with the last word. JANGBU_DATA_KEY (64 hexadecimal digits) is the key for personal data; without it the
@@ -87,6 +101,10 @@ pub struct Config {
     pub time_zone: String,
     /// Base addresses of services, by name.
     pub peers: BTreeMap<String, String>,
+    /// The log's brokers.
+    pub kafka: Option<KafkaSection>,
+    /// The key-value store's server.
+    pub redis: Option<RedisSection>,
     /// What is allowed at a time.
     pub limits: Limits,
     /// What is logged.
@@ -128,6 +146,8 @@ impl Default for Config {
             kv: embedded(),
             time_zone: "Asia/Seoul".to_owned(),
             peers: BTreeMap::new(),
+            kafka: None,
+            redis: None,
             limits: Limits::default(),
             telemetry: Telemetry::default(),
         }
@@ -167,6 +187,22 @@ impl Config {
         offset(&self.time_zone).unwrap_or(UtcOffset::SEOUL) // it was read before
     }
 
+    /// Where the event log is.
+    ///
+    /// # Errors
+    /// It was read before.
+    pub fn log_place(&self) -> Result<LogPlace, Failure> {
+        LogPlace::of(&self.log, self.kafka.as_ref()).map_err(Failure::Use)
+    }
+
+    /// Where caches, leases and counters are.
+    ///
+    /// # Errors
+    /// It was read before.
+    pub fn kv_place(&self) -> Result<KvPlace, Failure> {
+        KvPlace::of(&self.kv, self.redis.as_ref()).map_err(Failure::Use)
+    }
+
     /// What the server allows its clients.
     #[must_use]
     pub fn serve_limits(&self) -> ServeLimits {
@@ -204,19 +240,19 @@ fn offset(zone: &str) -> Option<UtcOffset> {
     (minutes <= OFFSET_MINUTES_MAX).then(|| UtcOffset::from_minutes(sign * minutes))
 }
 
-/// The bank's directory, as below, and where its databases are.
+/// The bank's directory, as below, and where its databases and its log are.
 ///
 /// # Errors
 /// The configuration can't be read, or needs what the environment lacks.
-pub fn place(data: Option<PathBuf>, config: Option<PathBuf>) -> Result<(PathBuf, Store), Failure> {
+pub fn place(data: Option<PathBuf>, config: Option<PathBuf>) -> Result<(PathBuf, Store, LogPlace), Failure> {
     if let (None, Some(path)) = (&data, &config) {
         let config = Config::read(path)?;
-        let store = Store::of(&config.store, &config.data)?;
-        return Ok((config.data, store));
+        let (store, log) = (Store::of(&config.store, &config.data)?, config.log_place()?);
+        return Ok((config.data, store, log));
     }
     let dir = directory(data, config)?;
     let store = Store::Embedded(dir.clone());
-    Ok((dir, store))
+    Ok((dir, store, LogPlace::Embedded))
 }
 
 /// The bank's directory: as told, as a configuration tells, or the usual one.
@@ -237,21 +273,11 @@ fn parse(text: &str) -> Result<Config, String> {
         let secret = ["key", "secret", "token", "password"].iter().any(|word| e.message().contains(word));
         if secret { format!("{said}secrets come from the environment: JANGBU_DATA_KEY") } else { said }
     })?;
-    for (kind, engine, other) in
-        [("store", &config.store, "mysql"), ("log", &config.log, "kafka"), ("kv", &config.kv, "redis")]
-    {
-        match engine.as_str() {
-            "embedded" => {}
-            "mysql" if kind == "store" => {}
-            name if name == other => {
-                return Err(format!("{kind} = {other:?} is not built into this program yet; use \"embedded\""));
-            }
-            name => {
-                let too = if kind == "store" { " or \"mysql\"" } else { "" };
-                return Err(format!("{kind} = {name:?} is no engine; use \"embedded\"{too}"));
-            }
-        }
+    if !matches!(config.store.as_str(), "embedded" | "mysql") {
+        return Err(format!("store = {:?} is no engine; use \"embedded\" or \"mysql\"", config.store));
     }
+    let log = LogPlace::of(&config.log, config.kafka.as_ref())?;
+    KvPlace::of(&config.kv, config.redis.as_ref())?;
     if let Some(stranger) = config.peers.keys().find(|name| ALL.iter().all(|entry| entry.spec.name != name.as_str())) {
         let known: Vec<&str> = ALL.iter().map(|entry| entry.spec.name).collect();
         return Err(format!("peers: {stranger:?} is no service; services are {}", known.join(", ")));
@@ -268,6 +294,9 @@ fn parse(text: &str) -> Result<Config, String> {
     }
     if drain_ms > DRAIN_MS_MAX {
         return Err(format!("limits: drain_ms = {drain_ms} is more than {DRAIN_MS_MAX}"));
+    }
+    if log != LogPlace::Embedded && log_days != KEPT_DAYS_DEFAULT {
+        return Err("limits: log_days is for the embedded log; with Kafka say retention_days under [kafka]".into());
     }
     if !(1..=LOG_DAYS_MAX).contains(&log_days) {
         return Err(format!("limits: log_days = {log_days} is not within 1 and {LOG_DAYS_MAX}"));
@@ -292,8 +321,20 @@ mod tests {
             ("datta = \"x\"", "unknown field `datta`"),
             ("listen = \"8081\"", "invalid socket address"),
             ("store = \"oracle\"", "use \"embedded\" or \"mysql\""),
-            ("log = \"kafka\"", "not built into this program yet"),
-            ("kv = \"files\"", "is no engine"),
+            ("log = \"kafka\"", "needs to know where: add [kafka]"),
+            ("[kafka]\nservers = \"h:1\"", "say log = \"kafka\", or leave [kafka] out"),
+            ("log = \"kafka\"\n[kafka]\nservers = \"host\"", "is no list of brokers"),
+            ("log = \"kafka\"\n[kafka]\nservers = \"h:1\"\npartitions = 0", "within 1 and 1000"),
+            ("log = \"kafka\"\n[kafka]\nservers = \"h:1\"\nreplicas = 0", "the brokers' own number"),
+            ("log = \"kafka\"\n[kafka]\nservers = \"h:1\"\nretention_days = 30", "within 1 and 21"),
+            ("log = \"kafka\"\n[kafka]\nservers = \"h:1\"\n[limits]\nlog_days = 3", "retention_days under [kafka]"),
+            ("log = \"kafka\"\n[kafka]\nserver = \"h:1\"", "unknown field `server`"),
+            ("kv = \"files\"", "is no engine; use \"embedded\" or \"redis\""),
+            ("kv = \"redis\"", "add [redis]"),
+            ("[redis]\nurl = \"redis://h\"", "leave [redis] out"),
+            ("kv = \"redis\"\n[redis]\nurl = \"h:6379\"", "no address like"),
+            ("kv = \"redis\"\n[redis]\nurl = \"redis://:pw@h\"", "JANGBU_REDIS_PASSWORD"),
+            ("kv = \"redis\"\n[redis]\nurl = \"redis://h\"\nnamespace = \"a b\"", "letters, digits and hyphens"),
             ("[peers]\nbank = \"http://x\"", "services are customer, deposit-krw"),
             ("data_key = \"00\"", "secrets come from the environment"),
             ("time_zone = \"Europe/Berlin\"", "use \"Asia/Seoul\""),
@@ -309,6 +350,28 @@ mod tests {
             let said = parse(text).unwrap_err();
             assert!(said.contains(why), "{text}: {said}");
         }
+    }
+
+    #[test]
+    fn the_sections_that_are_printed_can_be_used() {
+        let inside = ["[kafka]", "servers", "partitions", "replicas", "retention_days", "[redis]", "url", "namespace"];
+        let line = |line: &str| match line.strip_prefix("# ") {
+            Some(said) if inside.iter().any(|word| said.starts_with(&format!("{word} ")) || said == *word) => {
+                said.to_owned()
+            }
+            _ => line.replace("log = \"embedded\"", "log = \"kafka\"").replace("kv = \"embedded\"", "kv = \"redis\""),
+        };
+        let text: Vec<String> = DEFAULT.lines().map(line).collect();
+        let config = parse(&text.join("\n")).unwrap();
+        let LogPlace::Kafka(kafka) = config.log_place().unwrap() else { panic!("{text:?}") };
+        assert_eq!((kafka.servers.as_str(), kafka.partitions, kafka.replicas), ("host:9092,host:9092", 12, Some(3)));
+        let KvPlace::Redis(redis) = config.kv_place().unwrap() else { panic!("{text:?}") };
+        assert_eq!((redis.url.as_str(), redis.namespace.as_str()), ("redis://host:6379", "jangbu"));
+        // What is left out is what is printed.
+        let short = "log = \"kafka\"\nkv = \"redis\"\n[kafka]\nservers = \"h:1\"\n[redis]\nurl = \"redis://h\"";
+        let short = parse(short).unwrap();
+        let LogPlace::Kafka(least) = short.log_place().unwrap() else { panic!("it says so") };
+        assert_eq!((least.partitions, least.replicas, least.retention_days), (12, None, kafka.retention_days));
     }
 
     #[test]

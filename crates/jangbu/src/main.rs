@@ -15,6 +15,7 @@ mod migrate;
 mod seeds;
 mod serve;
 mod services;
+mod shared;
 mod sim;
 mod store;
 mod token;

@@ -10,6 +10,7 @@ use jangbu_platform::log;
 use jangbu_platform::migrate::{self, Migration, Schema};
 
 use crate::services::ALL;
+use crate::shared::LogPlace;
 use crate::store::Store;
 use crate::{Ended, Failure, Verdict, bank};
 
@@ -32,21 +33,26 @@ pub struct Args {
 /// # Errors
 /// A database belongs to newer or other code, is in use, or can't be written.
 pub fn run(args: Args) -> Ended {
-    let (dir, store) = crate::config::place(args.data, args.config)?;
-    let work = async { if args.check { compare(&dir, &store).await } else { apply(&dir, &store).await } };
+    let (dir, store, log) = crate::config::place(args.data, args.config)?;
+    let databases = databases(&dir, &store, &log);
+    let work = async { if args.check { compare(&dir, databases).await } else { apply(&dir, &store, databases).await } };
     crate::runtime()?.block_on(work)
 }
 
-/// Every database of a bank, with where it is and its schema: those of the services, and the log that they share.
-fn databases(dir: &Path, store: &Store) -> impl Iterator<Item = (Store, &'static str, &'static [Migration])> {
+/// A database: where it is, its name, its schema.
+type Database = (Store, &'static str, &'static [Migration]);
+
+/// Every database of a bank: those of the services, and the log that they share, unless brokers have it.
+fn databases(dir: &Path, store: &Store, log: &LogPlace) -> Vec<Database> {
     let services = ALL.iter().map(|entry| (store.clone(), entry.spec.name, entry.spec.migrations));
-    services.chain([(Store::Embedded(dir.to_owned()), "log", log::MIGRATIONS)])
+    let log = (*log == LogPlace::Embedded).then(|| (Store::Embedded(dir.to_owned()), "log", log::MIGRATIONS));
+    services.chain(log).collect()
 }
 
 /// All of them are told, whatever is wrong with one: who looks before an upgrade looks once.
-async fn compare(dir: &Path, store: &Store) -> Ended {
+async fn compare(dir: &Path, databases: Vec<Database>) -> Ended {
     let (mut verdict, mut unreadable) = (Verdict::Done, Vec::new());
-    for (store, name, migrations) in databases(dir, store) {
+    for (store, name, migrations) in databases {
         let said = match schema(&store, name, migrations).await {
             Ok(Schema::Current) => "current".to_owned(),
             Ok(Schema::Behind(versions)) => {
@@ -78,12 +84,12 @@ async fn schema(store: &Store, name: &str, migrations: &[Migration]) -> Result<S
     migrate::compare(&mut tx, migrations).await
 }
 
-async fn apply(dir: &Path, store: &Store) -> Ended {
+async fn apply(dir: &Path, store: &Store, databases: Vec<Database>) -> Ended {
     std::fs::create_dir_all(dir).map_err(|e| Failure::World(format!("could not make {}: {e}", dir.display())))?;
     // All of them before anything is changed: a bank that is half stopped stays as it is.
     let owned = ALL.iter().filter(|_| store.is_one_owners());
     let _alone = owned.map(|entry| bank::lock(dir, entry.spec.name)).collect::<Result<Vec<_>, _>>()?;
-    for (store, name, migrations) in databases(dir, store) {
+    for (store, name, migrations) in databases {
         let db = store.make(name, Arc::new(RealClock), Dice::from_os()).await?;
         match migrate::apply(&db, migrations).await?.as_slice() {
             [] => crate::say(&format!("{name:<12} current")),

@@ -15,6 +15,7 @@ use jangbu_platform::service::Stop;
 use crate::bank::{Bank, Opening};
 use crate::config::{Config, DEFAULT, Telemetry};
 use crate::services::ALL;
+use crate::shared::LogPlace;
 use crate::store::Store;
 use crate::{Ended, Failure, Verdict, up};
 
@@ -96,13 +97,18 @@ async fn serve(entry: &'static Opener, config: Config) -> Ended {
     let address = server.local_addr().map_err(|e| Failure::World(e.to_string()))?;
     let (store, files) = (Store::of(&config.store, &config.data)?, Store::Embedded(config.data.clone()));
     refuse_other_schema(&store, entry.spec.name, entry.spec.migrations).await?;
-    refuse_other_schema(&files, "log", log::MIGRATIONS).await?;
+    let (log_place, kv) = (config.log_place()?, config.kv_place()?);
+    if log_place == LogPlace::Embedded {
+        refuse_other_schema(&files, "log", log::MIGRATIONS).await?;
+    }
     let opening = Opening {
         offset: config.offset(),
         calls_max: config.limits.calls,
         log_days: config.limits.log_days,
         dir: config.data,
         store,
+        log: log_place,
+        kv,
         clock: Arc::new(RealClock),
         dice: Dice::from_os(),
         services: vec![entry],
