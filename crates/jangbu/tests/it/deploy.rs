@@ -1,0 +1,120 @@
+//! The files of `deploy/`: that they say the same, and what their own tools say of them where those are installed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// Where a file of `deploy/` is.
+pub fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy").join(name)
+}
+
+/// What it says.
+pub fn read(name: &str) -> String {
+    std::fs::read_to_string(path(name)).unwrap()
+}
+
+/// Is there such a program?
+pub fn found(program: &str) -> bool {
+    let there = Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(Stdio::null()).status();
+    there.is_ok_and(|there| there.success())
+}
+
+/// What a tool says; nothing where it is not installed.
+fn ask(program: &str, words: &[&str]) -> Option<Output> {
+    if !found(program) {
+        eprintln!("left out: {program} is not installed");
+        return None;
+    }
+    Some(Command::new(program).args(words).stdin(Stdio::null()).output().unwrap())
+}
+
+fn assert_fine(output: &Output) {
+    let [said, complained] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    assert!(output.status.success(), "{said}{complained}");
+}
+
+const SERVICES: [&str; 5] = ["customer", "deposit-krw", "deposit-fx", "accounting", "channel"];
+
+/// The port on which a service listens by its configuration.
+fn port(service: &str) -> String {
+    let text = read(&format!("config/{service}.toml"));
+    let listen = text.lines().find_map(|line| line.strip_prefix("listen = \"0.0.0.0:")).unwrap();
+    listen.trim_end_matches('"').to_owned()
+}
+
+#[test]
+fn the_program_takes_the_configurations() {
+    for service in SERVICES {
+        let config = path(&format!("config/{service}.toml")).display().to_string();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_jangbu"));
+        command.args(["migrate", "--check", "--config", &config]).env("JANGBU_MYSQL_URL", "mysql://nobody@127.0.0.1:1");
+        let output = command.output().unwrap();
+        // It goes as far as the database, which isn't there.
+        assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn all_files_name_the_same_services_and_ports() {
+    let (nginx, compose, kubernetes) = (read("nginx.conf"), read("compose.yaml"), read("kubernetes/services.yaml"));
+    for service in SERVICES {
+        let port = port(service);
+        let replica = if service == "deposit-krw" { "deposit-krw-1" } else { service };
+        assert!(nginx.contains(&format!("server {replica}:{port}")), "nginx.conf: {service}");
+        assert!(nginx.contains(&format!("location /{service}/")), "nginx.conf: {service}");
+        assert!(compose.contains(&format!("\n  {replica}:")), "compose.yaml: {service}");
+        assert!(compose.contains(&format!("/etc/jangbu/{service}.toml")), "compose.yaml: {service}");
+        assert!(kubernetes.contains(&format!("\"/etc/jangbu/{service}.toml\"")), "services.yaml: {service}");
+        assert!(
+            kubernetes.contains(&format!("{{name: http, port: {port}, targetPort: http}}")),
+            "services.yaml: {service}"
+        );
+        assert!(kubernetes.contains(&format!("containerPort: {port}}}")), "services.yaml: {service}");
+        for asker in SERVICES {
+            let config = read(&format!("config/{asker}.toml"));
+            let peer = config.lines().find_map(|line| line.strip_prefix(&format!("{service} = ")));
+            assert!(
+                peer.is_none_or(|at| at == format!("\"http://{service}:{port}\"")),
+                "{asker}.toml: {service} at {peer:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn nginx_takes_its_file() {
+    let home = tempfile::tempdir().unwrap();
+    let hosts = ["customer", "deposit-krw-1", "deposit-krw-2", "deposit-fx", "accounting", "channel"];
+    let text = hosts.iter().fold(read("nginx.conf"), |text, host| {
+        text.replace(&format!("server {host}:"), "server 127.0.0.1:") // names that only the containers' network knows
+    });
+    let file = home.path().join("nginx.conf");
+    std::fs::write(&file, text.replace("/tmp/nginx", &home.path().join("nginx").display().to_string())).unwrap();
+    if let Some(output) = ask("nginx", &["-t", "-c", &file.display().to_string()]) {
+        assert_fine(&output);
+    }
+}
+
+#[test]
+fn compose_takes_its_file() {
+    let plugin = Command::new("docker").args(["compose", "version"]).stderr(Stdio::null()).output();
+    if !plugin.is_ok_and(|plugin| plugin.status.success()) {
+        eprintln!("left out: docker has no compose here");
+        return;
+    }
+    let file = path("compose.yaml").display().to_string();
+    let mut command = Command::new("docker");
+    command.args(["compose", "-f", &file, "config", "--quiet"]);
+    let secrets = [("JANGBU_DATA_KEY", "0"), ("MYSQL_PASSWORD", "m"), ("REDIS_PASSWORD", "r")];
+    assert_fine(&command.envs(secrets).output().unwrap());
+}
+
+#[test]
+fn manifests_fit_their_schemas() {
+    let files = ["migrate.yaml", "services.yaml"].map(|name| path("kubernetes").join(name).display().to_string());
+    if let Some(output) = ask("kubeconform", &["-strict", &files[0], &files[1]]) {
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        // It fetches schemas; where it can't, it has nothing to say.
+        assert!(output.status.success() || said.contains("failed downloading schema"), "{said}");
+    }
+}
