@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `begin` | none of its own on the embedded engine when a group is open (a savepoint) |
 //! | `recall` / `remember` | one each |
-//! | `commit` | one insert per emitted event, then the share of a flush |
+//! | `commit` | one insert of all emitted events, then the share of a flush |
 
 pub mod engine;
 pub mod lines;
@@ -500,20 +500,21 @@ impl Tx {
         self.usable()?;
         let events = std::mem::take(&mut self.events);
         let at = self.now.micros();
-        let sql = "INSERT INTO outbox (id, topic, event_key, event_type, payload, emitted_at) VALUES (?*)";
-        for event in &events {
-            let id = event.id.to_bytes();
-            let row = [
-                Value::Bytes(&id),
+        let ids: Vec<[u8; 16]> = events.iter().map(|event| event.id.to_bytes()).collect();
+        let mut rows = Vec::with_capacity(events.len() * 6);
+        for (event, id) in events.iter().zip(&ids) {
+            rows.extend([
+                Value::Bytes(id),
                 (&event.topic).into(),
                 (&event.key).into(),
                 (&event.event_type).into(),
                 (&event.payload).into(),
                 at.into(),
-            ];
-            if self.unit.insert_rows(sql, 6, &row).await? == Inserted::Duplicate {
-                return Err(Fault::Damaged("an event id came twice".into()));
-            }
+            ]);
+        }
+        let sql = "INSERT INTO outbox (id, topic, event_key, event_type, payload, emitted_at) VALUES (?*)";
+        if !rows.is_empty() && self.unit.insert_rows(sql, 6, &rows).await? == Inserted::Duplicate {
+            return Err(Fault::Damaged("an event id came twice".into()));
         }
         self.broken = true;
         let unit = std::mem::replace(&mut self.unit, Box::new(Spent));

@@ -14,6 +14,8 @@ use crate::service::Stop;
 
 /// Events moved by one round.
 const EVENTS_PER_ROUND_MAX: u32 = 2_000;
+/// Events that one statement takes out of the outbox.
+const IDS_PER_DELETE: usize = 64;
 /// How long a relay sleeps when nothing wakes it, in milliseconds.
 const IDLE_MS_MAX: u64 = 200;
 
@@ -51,9 +53,14 @@ impl Outgoing for Outbox {
     fn sent<'a>(&'a self, events: &'a [Event]) -> futures_util::future::BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move {
             let mut tx = self.0.begin("relay.sent").await?;
-            for event in events {
-                let id = event.id.to_bytes();
-                tx.execute("DELETE FROM outbox WHERE id = ?", &[Value::Bytes(&id)]).await?;
+            let ids: Vec<[u8; 16]> = events.iter().map(|event| event.id.to_bytes()).collect();
+            let sql = format!("DELETE FROM outbox WHERE id IN ({})", ["?"; IDS_PER_DELETE].join(","));
+            for some in ids.chunks(IDS_PER_DELETE) {
+                // Filled up with the last one: the statement stays the same, and a server has it prepared.
+                let last = some.last().into_iter().cycle();
+                let ids: Vec<Value<'_>> =
+                    some.iter().chain(last).take(IDS_PER_DELETE).map(|id| Value::Bytes(id)).collect();
+                tx.execute(&sql, &ids).await?;
             }
             tx.commit().await
         })
