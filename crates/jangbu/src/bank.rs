@@ -158,7 +158,7 @@ impl Bank {
             let calls = edge.open(&service.name, service.router.clone());
             ask.open_here(&service.name, with_fallbacks(calls.clone()));
             router = router.merge(calls);
-            parts.push(Arc::new(Part::of(service)));
+            parts.push(Arc::new(Part::of(service).sharing(kv.clone())));
         }
         let stop = Stop::default();
         let stopping = stop.clone();

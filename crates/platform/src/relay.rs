@@ -9,6 +9,7 @@ use std::time::Duration;
 use jangbu_kernel::id::EventId;
 
 use crate::db::{Db, Event, Fault, Value};
+use crate::kv::{Kv, Lease};
 use crate::log::Log;
 use crate::service::Stop;
 
@@ -16,6 +17,8 @@ use crate::service::Stop;
 const EVENTS_PER_ROUND_MAX: u32 = 2_000;
 /// Events that one statement takes out of the outbox.
 const IDS_PER_DELETE: usize = 64;
+/// How long a turn lasts, in microseconds; it is renewed at half of it.
+const TURN_US: i64 = 5_000_000;
 /// How long a relay sleeps when nothing wakes it, in milliseconds.
 const IDLE_MS_MAX: u64 = 200;
 
@@ -105,27 +108,85 @@ pub async fn round(outgoing: &dyn Outgoing, log: &Log) -> Result<usize, Fault> {
     Ok(events.len())
 }
 
-/// Runs until `stop`, woken by commits that emitted.
-pub async fn run(service: String, outgoing: Arc<dyn Outgoing>, wake: Arc<tokio::sync::Notify>, log: Log, stop: Stop) {
+/// Whose turn it is to relay, where several processes have the same outbox. Two at once would lose nothing, and every
+/// event would be sent twice.
+pub struct Turn {
+    kv: Kv,
+    db: Db,
+    name: String,
+    lease: Option<Lease>,
+}
+
+impl Turn {
+    /// Turns at an outbox of that name, by the clock of its database.
+    #[must_use]
+    pub fn new(kv: Kv, db: Db, name: String) -> Turn {
+        Turn { kv, db, name, lease: None }
+    }
+
+    /// Whether it is ours. When nobody can tell, it is: repeats are known, and what is not sent is not.
+    async fn is_ours(&mut self) -> bool {
+        let now = self.db.now();
+        let (half, until) = (now.plus_micros(TURN_US / 2), now.plus_micros(TURN_US));
+        let held = match self.lease.take() {
+            Some(lease) if half < lease.until() => Ok(Some(lease)),
+            Some(lease) => self.kv.renew_lease(&lease, until).await,
+            None => self.kv.take_lease(&self.name, until).await,
+        };
+        let ours = !matches!(held, Ok(None));
+        self.lease = held.ok().flatten();
+        ours
+    }
+
+    /// Lets another go on at once.
+    async fn end(self) {
+        if let Some(lease) = self.lease {
+            drop(self.kv.release_lease(lease).await); // it ends by itself
+        }
+    }
+}
+
+/// Runs until `stop`, woken by commits that emitted; with a turn only while it is ours.
+pub async fn run(
+    service: String,
+    outgoing: Arc<dyn Outgoing>,
+    wake: Arc<tokio::sync::Notify>,
+    log: Log,
+    stop: Stop,
+    mut turn: Option<Turn>,
+) {
+    let idle = async || {
+        tokio::select! {
+            biased;
+            () = wake.notified() => {}
+            () = stop.wait() => {}
+            () = tokio::time::sleep(Duration::from_millis(IDLE_MS_MAX)) => {}
+        }
+    };
     loop {
-        match round(outgoing.as_ref(), &log).await {
-            Ok(0) if stop.is_stopping() => return,
-            Ok(0) => {
-                tokio::select! {
-                    biased;
-                    () = wake.notified() => {}
-                    () = stop.wait() => {}
-                    () = tokio::time::sleep(Duration::from_millis(IDLE_MS_MAX)) => {}
-                }
+        if let Some(turn) = &mut turn
+            && !turn.is_ours().await
+        {
+            if stop.is_stopping() {
+                break;
             }
+            idle().await;
+            continue;
+        }
+        match round(outgoing.as_ref(), &log).await {
+            Ok(0) if stop.is_stopping() => break,
+            Ok(0) => idle().await,
             Ok(_) => {}
             Err(e) => {
                 tracing::warn!(service, error = %e, "the relay could not send; trying again");
                 if stop.is_stopping() {
-                    return;
+                    break;
                 }
                 tokio::time::sleep(Duration::from_millis(IDLE_MS_MAX)).await;
             }
         }
+    }
+    if let Some(turn) = turn {
+        turn.end().await;
     }
 }

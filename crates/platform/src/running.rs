@@ -8,8 +8,9 @@ use futures_util::future::BoxFuture;
 use crate::clock::Clock;
 use crate::consumer::Consumer;
 use crate::db::{Db, Fault};
+use crate::kv::Kv;
 use crate::log::Log;
-use crate::relay::{self, Outgoing};
+use crate::relay::{self, Outgoing, Turn};
 use crate::service::{Job, Service, ServiceSpec, Stop, World, run_job};
 
 /// How long one look for events under way waits before the next.
@@ -37,6 +38,8 @@ pub struct Part {
     pub outgoing: Vec<Arc<dyn Outgoing>>,
     /// Its regular work.
     pub jobs: Vec<Arc<Job>>,
+    /// Where its processes agree on whose turn it is; only asked where they share a database.
+    turns: Option<Kv>,
 }
 
 impl Part {
@@ -44,14 +47,24 @@ impl Part {
     #[must_use]
     pub fn of(service: Service) -> Part {
         let Service { name, db, consumers, outgoing, jobs, .. } = service;
-        Part { name, db, consumers, outgoing, jobs: jobs.into_iter().map(Arc::new).collect() }
+        let jobs = jobs.into_iter().map(Arc::new).collect();
+        Part { name, db, consumers, outgoing, jobs, turns: None }
+    }
+
+    /// With other processes beside it, which agree with it by `kv`.
+    #[must_use]
+    pub fn sharing(self, kv: Kv) -> Part {
+        let turns = (!self.db.sole_owner()).then_some(kv);
+        Part { turns, ..self }
     }
 
     /// Starts all of it by `spawn`, until `stop`.
     pub fn run(&self, log: &Log, clock: &Arc<dyn Clock>, stop: &Stop, mut spawn: impl FnMut(BoxFuture<'static, ()>)) {
-        for outgoing in &self.outgoing {
+        for (n, outgoing) in self.outgoing.iter().enumerate() {
             let (name, wake) = (self.name.clone(), self.db.emitted());
-            spawn(Box::pin(relay::run(name, Arc::clone(outgoing), wake, log.clone(), stop.clone())));
+            let turn = |kv: &Kv| Turn::new(kv.clone(), self.db.clone(), format!("relay:{name}:{n}"));
+            let turn = self.turns.as_ref().map(turn);
+            spawn(Box::pin(relay::run(name, Arc::clone(outgoing), wake, log.clone(), stop.clone(), turn)));
         }
         for consumer in &self.consumers {
             spawn(Box::pin(consumer.clone().run(log.clone(), stop.clone())));

@@ -142,7 +142,7 @@ async fn measure(args: &Args, dir: &Path) -> Result<Report, Failure> {
     };
     let (stop, enough) = (Stop::default(), Stop::default());
     let outbox = Arc::new(Outbox(source.clone()));
-    let relaying = relay::run("bench".into(), outbox, source.emitted(), log.clone(), stop.clone());
+    let relaying = relay::run("bench".into(), outbox, source.emitted(), log.clone(), stop.clone(), None);
     let running = [tokio::spawn(relaying), tokio::spawn(consumer.run(log.clone(), stop.clone()))];
     let emitting = tokio::spawn(emit(source.clone(), topic.clone(), args.accounts, enough.clone()));
     tokio::time::sleep(WARM_UP).await;
