@@ -22,6 +22,7 @@ use futures_util::future::BoxFuture;
 use jangbu_platform::db::{Event, Fault};
 use jangbu_platform::log::group::{Groups, Member};
 use jangbu_platform::log::{Engine, Log, Record};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -79,7 +80,8 @@ impl Kafka {
             .set("bootstrap.servers", &settings.servers)
             .set("client.id", "jangbu")
             .set("reconnect.backoff.max.ms", "1000")
-            .set("log.connection.close", "false");
+            .set("log.connection.close", "false")
+            .set_log_level(RDKafkaLogLevel::Error); // while brokers come back it warns a hundred times a second
         topics::ensure(&config, settings, topics).await?;
         let (sender, asking) = (Sender::new(&config)?, Mutex::default());
         let looking = Arc::new(config.create().map_err(|e| fault("beginning", &e))?);
