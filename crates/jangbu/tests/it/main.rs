@@ -11,6 +11,7 @@ mod faults;
 mod kill;
 mod midnight;
 mod proved;
+mod races;
 mod running;
 mod shared;
 mod stories;

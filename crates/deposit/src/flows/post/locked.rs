@@ -25,7 +25,7 @@ use crate::store;
 use crate::store::postings::Stored;
 
 /// How often a batch is tried that others are in the way of.
-const TRIES_MAX: u32 = 8;
+const TRIES_MAX: u32 = 5;
 /// Longest pause before the second try, in microseconds; twice as long before each further one.
 const PAUSE_US_FIRST: u64 = 1_000;
 
