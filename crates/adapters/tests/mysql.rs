@@ -26,6 +26,7 @@ const LIMITS_BASE: Limits = Limits {
     lock_wait_s: 2,
     statement_ms: 10_000,
     read_ms: 60_000,
+    silence_s: 60,
 };
 
 /// How long a promise takes at most, on a machine with much else to do.

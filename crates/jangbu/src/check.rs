@@ -9,7 +9,7 @@ mod way;
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -28,6 +28,7 @@ use serde::Serialize;
 use self::beside::{Journals, Moved, OnTheWay, Postings, place};
 use self::way::Way;
 use crate::services::ALL;
+use crate::store::Store;
 use crate::{Ended, Failure, Verdict};
 
 /// The service that keeps the general ledger.
@@ -71,6 +72,7 @@ struct Report {
 
 struct Check {
     dir: PathBuf,
+    store: Store,
     quiet: bool,
     read: Vec<Read>,
     breaks: Breaks,
@@ -92,12 +94,8 @@ struct Ledger {
 /// # Errors
 /// There is no bank in the directory, or it can't be read.
 pub fn run(args: Args) -> Ended {
-    let dir = crate::config::directory(args.data, args.config)?;
-    let found = ALL.iter().any(|entry| file(&dir, entry.spec.name).is_file());
-    if !found {
-        return Err(Failure::World(format!("there is no bank in {}", dir.display())));
-    }
-    let check = Check { dir, quiet: args.json, read: Vec::new(), breaks: Breaks::default(), ledger: None };
+    let (dir, store) = crate::config::place(args.data, args.config)?;
+    let check = Check { dir, store, quiet: args.json, read: Vec::new(), breaks: Breaks::default(), ledger: None };
     let report = crate::runtime()?.block_on(check.all())?;
     if args.json {
         crate::say(&serde_json::to_string(&report).map_err(|e| Failure::World(e.to_string()))?);
@@ -105,10 +103,6 @@ pub fn run(args: Args) -> Ended {
         show(&report);
     }
     Ok(if report.ok { Verdict::Done } else { Verdict::No })
-}
-
-fn file(dir: &Path, name: &str) -> PathBuf {
-    dir.join(format!("{name}.db"))
 }
 
 /// What a journal says of its posting.
@@ -137,10 +131,16 @@ impl Check {
     async fn all(mut self) -> Result<Report, Failure> {
         let is_ledger = |name: &str| name == LEDGER;
         let first = ALL.iter().filter(|entry| is_ledger(entry.spec.name));
+        let mut found = false;
         for entry in first.chain(ALL.iter().filter(|entry| !is_ledger(entry.spec.name))) {
-            if file(&self.dir, entry.spec.name).is_file() {
-                self.service(entry.spec).await?;
+            let db = self.store.open_to_read(entry.spec.name, Arc::new(RealClock), Dice::from_os()).await?;
+            if let Some(db) = db {
+                found = true;
+                self.service(entry.spec, db).await?;
             }
+        }
+        if !found {
+            return Err(Failure::World(format!("there is no bank in {}", self.store)));
         }
         let strangers = self.ledger.iter().flat_map(|ledger| ledger.journals.keys());
         for name in strangers.filter(|name| ALL.iter().all(|entry| entry.spec.name != **name)) {
@@ -151,10 +151,6 @@ impl Check {
         let breaks = self.breaks.count();
         let counts = self.breaks.counts().collect();
         Ok(Report { ok: breaks == 0, breaks, services: self.read, counts, told })
-    }
-
-    fn open(&self, name: &str) -> Result<Db, Fault> {
-        Db::open_to_read(&file(&self.dir, name), Arc::new(RealClock), Dice::from_os())
     }
 
     /// A bar on a terminal, a line elsewhere, nothing with `--json`.
@@ -170,8 +166,7 @@ impl Check {
         ProgressBar::new_spinner().with_style(style).with_message(format!("reading {what}"))
     }
 
-    async fn service(&mut self, spec: &'static ServiceSpec) -> Result<(), Failure> {
-        let db = self.open(spec.name)?;
+    async fn service(&mut self, spec: &'static ServiceSpec, db: Db) -> Result<(), Failure> {
         if !self.common(spec, &db).await? {
             return Ok(()); // of another schema: what it holds can't be read by this program
         }
@@ -192,7 +187,7 @@ impl Check {
         db: &Db,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<(), Failure> {
-        let mut way = Way::begin(&file(&self.dir, "log"), spec.listens).await?;
+        let mut way = Way::begin(&self.dir.join("log.db"), spec.listens).await?;
         let mut tx = db.read("check.ledger").await?;
         way.read_parked(&mut tx).await?;
         let mut journals: BTreeMap<String, Journals> = BTreeMap::new();

@@ -1,5 +1,6 @@
 //! Where the services' databases are: files of the bank's directory, or a server that processes share.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,6 +28,16 @@ pub enum Store {
         /// What follows the database's name: `?` and the driver's own settings.
         settings: String,
     },
+}
+
+impl fmt::Display for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Store::Embedded(dir) => write!(f, "{}", dir.display()),
+            // The URL holds a password.
+            Store::MySql { prefix, .. } => write!(f, "the databases {prefix}_… of {MYSQL_VARIABLE}"),
+        }
+    }
 }
 
 impl Store {

@@ -50,6 +50,9 @@ pub struct Limits {
     pub statement_ms: u64,
     /// How long a query of a snapshot may take, milliseconds; none for 0.
     pub read_ms: u64,
+    /// How long the server keeps a connection that says nothing, in seconds: what a process holds that is cut off is
+    /// free again then.
+    pub silence_s: u64,
 }
 
 impl Default for Limits {
@@ -62,6 +65,7 @@ impl Default for Limits {
             lock_wait_s: 2,
             statement_ms: 10_000,
             read_ms: 60_000,
+            silence_s: 60,
         }
     }
 }
@@ -70,7 +74,15 @@ impl Limits {
     /// For commands that read everything or change tables: nobody is kept waiting by them but who called them.
     #[must_use]
     pub fn patient() -> Self {
-        Self { flows: 2, readers: 2, lock_wait_s: 30, statement_ms: 0, read_ms: 0, ..Self::default() }
+        Self {
+            flows: 2,
+            readers: 2,
+            lock_wait_s: 30,
+            statement_ms: 0,
+            read_ms: 0,
+            silence_s: 86_400,
+            ..Self::default()
+        }
     }
 }
 

@@ -11,8 +11,6 @@ use super::faults::fault;
 
 /// How long a server may take to answer a new connection.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
-/// How long a client is kept that says nothing, in seconds: what a process held that is cut off is free again then.
-const SILENCE_S_MAX: u32 = 60;
 /// After how long a connection is asked whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 /// Statements kept prepared per connection. A server keeps some 16,000 for all connections together.
@@ -111,8 +109,9 @@ pub(super) fn setup(kin: Kin, used: Use, limits: &Limits) -> Vec<String> {
         format!("SET SESSION TRANSACTION ISOLATION LEVEL {}", used.isolation()),
         format!(
             "SET SESSION autocommit = 1, sql_mode = '{SQL_MODE}', time_zone = '+00:00', {statement}, \
-             innodb_lock_wait_timeout = {}, wait_timeout = {SILENCE_S_MAX}",
-            limits.lock_wait_s.max(1)
+             innodb_lock_wait_timeout = {}, wait_timeout = {}",
+            limits.lock_wait_s.max(1),
+            limits.silence_s.max(1)
         ),
     ]
 }

@@ -14,6 +14,7 @@ mod proved;
 mod races;
 mod running;
 mod shared;
+mod server;
 mod stories;
 mod tutorials;
 mod world;
