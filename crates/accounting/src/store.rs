@@ -136,7 +136,7 @@ pub async fn add_totals(tx: &mut Tx, moved: &BTreeMap<Place<'_>, Moved>) -> Resu
             let sql = "INSERT INTO gl_total (code, currency, instance, business_date, debits, credits) VALUES (?*)";
             let row = [code, currency, instance, date, debits.into(), credits.into()];
             if tx.insert(sql, &row).await? == Inserted::Duplicate {
-                return Err(Fault::Busy("another took up the day's total meanwhile".into()));
+                return Err(Fault::Conflict("another took up the day's total meanwhile".into()));
             }
         }
     }

@@ -91,7 +91,7 @@ fn passed_on(reply: Reply) -> Answer {
         let body = String::from_utf8(reply.body.into()).map_err(|e| Fault::Damaged(e.to_string()))?;
         return Ok(json_answer(&db::Answer { status: reply.status, body }, replay));
     };
-    let mut response = Refused(Box::new(problem)).into_response();
+    let mut response = Refused::from(problem).into_response();
     if replay {
         response.headers_mut().insert(REPLAY_HEADER, HeaderValue::from_static("true"));
     }

@@ -61,7 +61,7 @@ fn check(body: &Register, today: BusinessDate) -> Result<(), Refused> {
         "must have 1 to 100 characters, none of them unseen",
     );
     flaw(body.birth_date > today, "birth_date", "must not lie ahead");
-    if flaws.is_empty() { Ok(()) } else { Err(Refused(Box::new(Problem::fields(Code::InvalidField, flaws)))) }
+    if flaws.is_empty() { Ok(()) } else { Err(Refused::from(Problem::fields(Code::InvalidField, flaws))) }
 }
 
 /// Registers a customer.

@@ -89,7 +89,7 @@ pub async fn note(tx: &mut Tx, deed: &Deed<'_>) -> Result<(), Fault> {
     ];
     let sql = "INSERT INTO audit (seq, done_at, who, what, subject, reason, result, prev_hash, hash) VALUES (?*)";
     if tx.insert(sql, &row).await? == Inserted::Duplicate {
-        return Err(Fault::Busy("another deed was written down meanwhile".into()));
+        return Err(Fault::Conflict("another deed was written down meanwhile".into()));
     }
     let (who, what, subject) = (deed.who, deed.what, deed.subject);
     tracing::info!(target: "audit", seq, who, what, subject, hash = hex(&hash), "noted in the audit chain");

@@ -460,7 +460,7 @@ impl Tx {
     /// Keeps the answer under its key, in this unit of work.
     ///
     /// # Errors
-    /// [`Fault::Busy`] when the key was taken meanwhile; the retry recalls it.
+    /// [`Fault::Conflict`] when the key was taken meanwhile; the retry recalls it.
     pub async fn remember(&mut self, key: &Key, hash: u64, answer: &Answer) -> Result<(), Fault> {
         let sql = "INSERT INTO idempotency (caller, idem_key, hash, status, body, kept_at) VALUES (?*)";
         let row = [
@@ -473,7 +473,7 @@ impl Tx {
         ];
         match self.insert(sql, &row).await? {
             Inserted::New => Ok(()),
-            Inserted::Duplicate => Err(Fault::Busy("the key is in use".into())),
+            Inserted::Duplicate => Err(Fault::Conflict("the key was taken meanwhile".into())),
         }
     }
 

@@ -7,6 +7,7 @@
 //! | the caller's deadline (`x-deadline-ms`) | 400; 504 `DEADLINE` when it passes |
 //! | the key is not under way | 409 `KEY_IN_USE` |
 //! | the handler | a panic is a bug: 500 `INTERNAL`, logged and counted |
+//! | a request with a key that met another unit of work | is handled again, a few times, after a pause by chance |
 //! | trace out, one line, latency and outcome counted | |
 
 use std::collections::{HashMap, HashSet};
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::{self, Next};
@@ -28,7 +30,7 @@ use tokio::time::Instant;
 use crate::clock::ticks;
 use crate::context::{Context, Trace};
 use crate::dice::Dice;
-use crate::http::{BODY_BYTES_MAX, Gate, ProblemCode, Refused, by_session_alone, from_own_page};
+use crate::http::{Again, BODY_BYTES_MAX, Gate, ProblemCode, Refused, by_session_alone, from_own_page};
 use crate::telemetry::{Counter, Histogram, Metrics, Unit};
 
 /// Calls under way in one service.
@@ -38,6 +40,11 @@ pub const DEADLINE_MS_MAX: u64 = 60_000;
 /// Deadline of callers who ask for none.
 pub const DEADLINE_MS_DEFAULT: u64 = 30_000;
 const _: () = assert!(DEADLINE_MS_DEFAULT <= DEADLINE_MS_MAX);
+
+/// Times that a request is handled at most when another unit of work was in its way.
+pub const TRIES_MAX: u32 = 4;
+/// Longest pause before it is handled a second time, milliseconds; twice as long before each further one.
+const PAUSE_MS_FIRST: u64 = 10;
 
 /// Header with the milliseconds that the caller waits.
 pub const DEADLINE_HEADER: &str = "x-deadline-ms";
@@ -65,6 +72,7 @@ struct Door {
     edge: Edge,
     places: Semaphore,
     bugs: Counter,
+    conflicts: Counter,
     routes: RwLock<HashMap<String, Arc<Route>>>,
     keys: Mutex<HashSet<(String, String)>>,
 }
@@ -91,11 +99,14 @@ impl Edge {
     /// Puts a service's router behind the edge. Its bodies are limited to [`BODY_BYTES_MAX`] unless a route of its
     /// own says otherwise. Unknown methods are answered here, unknown paths by whoever merges the routers.
     pub fn open(&self, service: &str, router: Router) -> Router {
+        let labels = [("service", service)];
+        let conflicts = "Requests handled again because another unit of work was in their way.";
         let door = Door {
+            conflicts: self.metrics.counter("jangbu_conflicts_total", conflicts, &labels),
             service: service.to_owned(),
             edge: self.clone(),
             places: Semaphore::new(self.calls_max),
-            bugs: self.metrics.counter("jangbu_bugs_total", "Handlers that panicked.", &[("service", service)]),
+            bugs: self.metrics.counter("jangbu_bugs_total", "Handlers that panicked.", &labels),
             routes: RwLock::default(),
             keys: Mutex::default(),
         };
@@ -157,11 +168,12 @@ async fn answer(
         return Err(Refused::new(Code::Forbidden, "a session changes things from the bank's own page only"));
     }
     let deadline = started + deadline_of(request.headers())?;
-    let _running = match key {
+    let running = match key {
         Some(key) if *request.method() != Method::GET => door.run(request.headers(), key)?,
         _ => None,
     };
-    let handled = Context { trace, deadline }.scope(AssertUnwindSafe(next.run(request)).catch_unwind());
+    let handled = Context { trace, deadline }
+        .scope(AssertUnwindSafe(door.handle(running.is_some(), request, next)).catch_unwind());
     match tokio::time::timeout_at(deadline, handled).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(_)) => {
@@ -199,6 +211,28 @@ impl Drop for Running {
 }
 
 impl Door {
+    /// Has a request handled; one that may be repeated, since its key is known, again if it met another.
+    async fn handle(&self, repeatable: bool, request: Request, next: Next) -> Response {
+        let length = request.body().size_hint().exact();
+        if !repeatable || length.is_none_or(|bytes| bytes > BODY_BYTES_MAX as u64) {
+            return next.run(request).await;
+        }
+        let (parts, body) = request.into_parts();
+        // As long as the caller said, or he has broken off; then the handler finds what he left.
+        let body = to_bytes(body, BODY_BYTES_MAX).await.unwrap_or_default();
+        let mut tries = 0;
+        loop {
+            let response = next.clone().run(Request::from_parts(parts.clone(), Body::from(body.clone()))).await;
+            tries += 1;
+            if tries == TRIES_MAX || response.extensions().get::<Again>().is_none() {
+                return response;
+            }
+            self.conflicts.inc();
+            let pause = self.edge.dice.u64() % (PAUSE_MS_FIRST << tries);
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+    }
+
     /// Notes that a key is under way. Whoever has no good credential is told so by the handler, not here.
     fn run(self: &Arc<Self>, headers: &HeaderMap, key: &str) -> Result<Option<Running>, Refused> {
         let Ok(caller) = self.edge.gate.caller(headers) else { return Ok(None) };

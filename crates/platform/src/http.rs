@@ -42,18 +42,28 @@ pub struct Gate {
 
 /// An error as an answer.
 #[derive(Clone, Debug)]
-pub struct Refused(pub Box<Problem>);
+pub struct Refused(pub Box<Problem>, Option<Again>);
+
+/// Left on an answer by a conflict: nothing of the request stands, and the edge may try it again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Again;
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self(Box::new(problem), None)
+    }
+}
 
 impl Refused {
     /// A problem of one code.
     #[must_use]
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self(Box::new(Problem::new(code, detail)))
+        Problem::new(code, detail).into()
     }
     /// A problem about one field.
     #[must_use]
     pub fn field(code: Code, field: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self(Box::new(Problem::field(code, field, detail)))
+        Problem::field(code, field, detail).into()
     }
     /// Not there, or not yours.
     #[must_use]
@@ -65,7 +75,8 @@ impl Refused {
 impl From<Fault> for Refused {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::Busy(why) | Fault::Conflict(why) => Self::new(Code::Busy, why),
+            Fault::Busy(why) => Self::new(Code::Busy, why),
+            Fault::Conflict(why) => Self(Box::new(Problem::new(Code::Busy, why)), Some(Again)),
             Fault::Unavailable(why) => Self::new(Code::Unavailable, why),
             Fault::Storage { .. } => {
                 tracing::error!(error = %fault, "the store failed");
@@ -97,6 +108,9 @@ impl IntoResponse for Refused {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response.extensions_mut().insert(ProblemCode(self.0.code));
+        if let Some(again) = self.1 {
+            response.extensions_mut().insert(again);
+        }
         response
     }
 }

@@ -97,6 +97,6 @@ pub async fn put_product(
     }
     match add_version(&api.ledger, &body, convert::today(&api.ledger, known.now), &known.caller.to_string()).await? {
         Ok(()) => json(200, &body, false),
-        Err(flaws) => Err(Refused(Box::new(Problem::fields(Code::TermsInvalid, flaws)))),
+        Err(flaws) => Err(Refused::from(Problem::fields(Code::TermsInvalid, flaws))),
     }
 }

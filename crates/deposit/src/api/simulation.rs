@@ -65,7 +65,7 @@ pub(super) fn given(terms: &Value, first: Option<BusinessDate>) -> Result<Histor
             for failure in &mut problem.failures {
                 failure.field = Some(failure.field.as_ref().map_or(at.clone(), |field| format!("{at}.{field}")));
             }
-            Refused(Box::new(problem))
+            Refused::from(problem)
         };
         let Value::Object(fields) = version else {
             return Err(Refused::field(Code::InvalidField, at, "is an object as in a product"));
@@ -168,7 +168,7 @@ fn check(body: &Simulate) -> Result<TaxClass, Refused> {
     flaw(tax.is_none(), "tax_class".into(), &format!("is one of {names}"));
     match tax {
         Some(tax) if flaws.is_empty() => Ok(tax),
-        _ => Err(Refused(Box::new(Problem::fields(Code::InvalidField, flaws)))),
+        _ => Err(Refused::from(Problem::fields(Code::InvalidField, flaws))),
     }
 }
 

@@ -101,7 +101,7 @@ pub fn command(ledger: &Ledger, key: &Key, from: wire::Command, now: Timestamp) 
         wrong.add(Code::InvalidField, "memo", "has at most 200 characters");
     }
     if !wrong.0.is_empty() {
-        return Err(Refused(Box::new(Problem::failed(wrong.0))));
+        return Err(Refused::from(Problem::failed(wrong.0)));
     }
     Ok(Command { key: stored_key(key), hash: hash.digest(), action, date: now.business_date(ledger.offset), memo })
 }

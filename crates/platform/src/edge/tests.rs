@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
-use axum::body::{Body, to_bytes};
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use axum::routing::post;
 use jangbu_kernel::time::Timestamp;
 use tokio::sync::Notify;
@@ -9,6 +10,7 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::auth::{Keyring, Role};
 use crate::clock::ManualClock;
+use crate::db::Fault;
 use crate::http::{Keyed, Known, Strict, with_fallbacks};
 
 struct World {
@@ -22,6 +24,12 @@ async fn bug() -> &'static str {
     panic!("a bug")
 }
 
+/// Meets others as often as its body says, and tells how often it was asked.
+async fn meets(asked: Arc<AtomicU32>, met: u32) -> Result<String, Refused> {
+    let asked = asked.fetch_add(1, Ordering::SeqCst) + 1;
+    if asked <= met { Err(Fault::Conflict("another was there".into()).into()) } else { Ok(asked.to_string()) }
+}
+
 fn now() -> Timestamp {
     Timestamp::from_micros(1_700_000_000_000_000)
 }
@@ -31,12 +39,16 @@ fn world(calls_max: usize) -> World {
     let gate = Gate::new(keys.clone(), Arc::new(ManualClock::new(now())));
     let (metrics, go) = (Metrics::default(), Arc::new(Notify::new()));
     let edge = Edge::new(gate, Dice::seeded(2), metrics.clone()).with_calls_max(calls_max);
-    let waits = Arc::clone(&go);
+    let (waits, asked) = (Arc::clone(&go), Arc::<AtomicU32>::default());
     let router = Router::new()
         .route("/t/v1/echo", post(|Strict(body): Strict<serde_json::Value>| async move { body.to_string() }))
         .route("/t/v1/staff", get(|known: Known| async move { known.operator().map(|()| "ok") }))
         .route("/t/v1/keyed", post(|keyed: Keyed| async move { keyed.0.key }))
         .route("/t/v1/bug", post(bug))
+        .route(
+            "/t/v1/meets",
+            post(move |_: Keyed, Strict(body): Strict<HashMap<String, u32>>| meets(Arc::clone(&asked), body["met"])),
+        )
         .route("/t/v1/left", get(|| async { Context::current().unwrap().left().as_millis().to_string() }))
         .route(
             "/t/v1/slow",
@@ -188,4 +200,19 @@ async fn a_session_changes_things_from_the_own_page_only() {
         assert_eq!(got, *status, "{headers:?}: {text}");
     }
     assert_eq!(world.call("GET", "staff", &[cookie, ("sec-fetch-site", "cross-site")], "").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_request_that_met_another_is_handled_again_and_counted() {
+    for (met, status, times) in [(0, 200, 0), (2, 200, 2), (9, 429, 3)] {
+        let world = world(10);
+        let auth = world.bearer(Role::Operator);
+        let headers =
+            [("authorization", auth.as_str()), ("idempotency-key", "k"), ("content-type", "application/json")];
+        let body = format!("{{\"met\":{met}}}");
+        let (got, said, _) = world.call("POST", "meets", &headers, &body).await;
+        assert_eq!(got, status, "{said}");
+        let counted = world.metrics.render();
+        assert!(counted.contains(&format!("jangbu_conflicts_total{{service=\"t\"}} {times}")), "{counted}");
+    }
 }
