@@ -5,6 +5,7 @@
 mod codes;
 mod crates;
 mod packages;
+mod reserved;
 mod rules;
 mod scan;
 mod servers;

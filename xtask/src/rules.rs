@@ -1,5 +1,6 @@
 //! Rules about one file. Each says why in its message, so that a refusal teaches.
 
+use crate::reserved;
 use crate::scan::Source;
 
 /// Lines of a file at most.
@@ -53,6 +54,10 @@ pub fn check_file(name: &str, text: &str) -> Vec<Offence> {
         let code: String = text.lines().map(|l| l.split("--").next().unwrap_or("").to_owned() + "\n").collect();
         for (at, line) in code.lines().enumerate() {
             portable(&mut found, at + 1, line);
+            if let Some(word) = reserved::taken(line) {
+                let why = format!("`{word}`: a name that a server keeps for itself (docs/sql.md)");
+                found.add("sql-portable", at + 1, why);
+            }
         }
     }
     if name.ends_with(".rs") {

@@ -140,7 +140,9 @@ impl Bank {
         let mut parts = Vec::new();
         for Opener { spec, open } in services {
             let db = store.open(spec.name, Arc::clone(&clock), dice.clone()).await?;
-            migrate::apply(&db, spec.migrations).await?;
+            if store.is_one_owners() {
+                migrate::apply(&db, spec.migrations).await?; // elsewhere that is a command's, which may do more
+            }
             let world = World {
                 db,
                 clock: Arc::clone(&clock),
