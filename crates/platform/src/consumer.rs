@@ -25,6 +25,7 @@ use crate::db::{Db, Event, Fault, Inserted, Tx, Value};
 use crate::log::Log;
 use crate::log::group::Member;
 use crate::service::Stop;
+use crate::task;
 
 /// Events taken by one unit of work, unless the handler says otherwise.
 pub const EVENTS_PER_TX_MAX: u32 = 512;
@@ -304,7 +305,7 @@ impl Consumer {
     /// is durable and that the service's memory was never told of.
     async fn finish(&self, tx: Tx, event: Event) -> Result<(), Fault> {
         let handler = Arc::clone(&self.handler);
-        let finishing = tokio::spawn(async move {
+        let finishing = task::spawn(async move {
             tx.commit().await?;
             handler.applied(&[event]).await;
             Ok(())
