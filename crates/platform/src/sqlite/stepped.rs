@@ -47,6 +47,16 @@ impl Group {
         flush_group(&mut self.writer);
     }
 
+    /// Makes it durable, then moves the journal into the file as far as those who read from it allow; whether all of it
+    /// was moved, so that the next flow begins the journal anew.
+    pub fn flush_and_move(mut self) -> bool {
+        flush_group(&mut self.writer);
+        let moved = self.writer.conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+            Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)) // pages in the journal, pages moved
+        });
+        moved.is_ok_and(|(pages, moved)| pages > 0 && pages == moved)
+    }
+
     /// Makes it durable, but nobody hears of it: power is lost first.
     #[must_use]
     pub fn flush_untold(mut self) -> Untold {
@@ -85,7 +95,8 @@ impl Drop for Group {
 }
 
 /// Opens a file on which nothing moves but by `disk`. What `commit` gives is as durable as this simulation needs it:
-/// the operating system is not asked to flush, and nothing moves the journal into the file when it is closed.
+/// the operating system is not asked to flush, and nothing moves the journal into the file when it is closed. A journal
+/// that begins anew is cut to its length, so that its length tells where the last write lies.
 ///
 /// # Errors
 /// The file can't be opened or is damaged.
@@ -93,6 +104,7 @@ pub fn open(path: &Path, disk: Arc<dyn Disk>) -> Result<Arc<dyn Engine>, Fault> 
     let embedded = Embedded::with(path, "OFF", Flusher::Stepped(disk))?;
     let writer = embedded.0.turn.try_lock().map_err(|e| Fault::Busy(e.to_string()))?;
     writer.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(|e| fault("opening", &e))?;
+    writer.conn.execute_batch("PRAGMA journal_size_limit = 0").map_err(|e| fault("opening", &e))?;
     drop(writer);
     Ok(Arc::new(embedded))
 }
