@@ -14,6 +14,7 @@ use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::AccountId;
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::kv::CacheKey;
+use jangbu_platform::probe;
 use jangbu_platform::telemetry::Metrics;
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +66,7 @@ pub async fn of(channel: &Channel, found: &Found) -> Option<InterestToday> {
         if channel.today() == today {
             return interest;
         }
+        probe::reached("preview-sought-again-since-midnight-passed");
     }
     None
 }
@@ -78,6 +80,7 @@ async fn on(channel: &Channel, found: &Found, today: BusinessDate) -> Option<Int
     if fits(&shared, found, today) {
         return Some(shared);
     }
+    probe::reached("preview-shared-with-one-who-asked-too-early");
     // It was begun before a claim or before midnight; this one begins now.
     ask(channel, found, today).await.filter(|interest| fits(interest, found, today))
 }
@@ -90,7 +93,10 @@ async fn kept(channel: &Channel, found: &Found, today: BusinessDate) -> Option<I
             counts.hit.inc();
             return Some(kept.interest);
         }
-        Ok(Some(_)) => counts.stale.inc(),
+        Ok(Some(_)) => {
+            probe::reached("preview-in-the-cache-overtaken");
+            counts.stale.inc();
+        }
         Ok(None) => counts.miss.inc(),
         Err(_) => counts.unreachable.inc(),
     }

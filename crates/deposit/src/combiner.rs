@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use jangbu_platform::db::Fault;
-use jangbu_platform::task;
+use jangbu_platform::{probe, task};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::domain::command::Command;
@@ -123,6 +123,7 @@ async fn post_batch(ledger: &Arc<Ledger>, room: Room, batch: Vec<Request>) {
             }
             Err((_, Some(mut commands))) if waiters.len() > 1 && in_vain < TRIES_IN_VAIN_MAX => {
                 in_vain += 1;
+                probe::reached("batch-of-several-callers-tried-by-halves");
                 let half = waiters.split_off(waiters.len() / 2);
                 let first: usize = waiters.iter().map(|w| w.count).sum();
                 let rest = commands.split_off(first);

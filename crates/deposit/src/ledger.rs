@@ -16,6 +16,7 @@ use jangbu_kernel::time::{Timestamp, UtcOffset};
 use jangbu_platform::clock::ticks;
 use jangbu_platform::db::{Db, Fault, Tx};
 use jangbu_platform::dice::Dice;
+use jangbu_platform::probe;
 use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -228,9 +229,12 @@ impl Ledger {
         let room = self.pipeline.room(if self.db.sole_owner() { BATCHES_UNDER_WAY_MAX } else { 1 }).await;
         let mut tx = self.db.begin(flow).await?;
         let mut state = self.state.lock().await;
-        if !self.db.sole_owner() {
+if !self.db.sole_owner() {
             *state = self.blank(&mut tx).await?;
         } else if !self.is_current(&state) {
+            if state.ready {
+                probe::reached("memory-read-anew-after-a-lost-flush");
+            }
             state.forget();
             if let Err(fault) = self.rebuild(&mut tx, &mut state).await {
                 state.forget();
@@ -400,6 +404,9 @@ impl Ledger {
         state.seq = store::postings::last_seq(tx).await?;
         state.keys = Keys::above(store::postings::last_key(tx).await?);
         let mut from = store::accounts::folded(tx).await? + 1;
+        if from <= state.seq {
+            probe::reached("memory-read-with-balances-not-written-back");
+        }
         while from <= state.seq {
             let rows = store::postings::range(tx, from, state.seq, POSTINGS_PER_READ_MAX).await?;
             let Some(last) = rows.last() else { break };
@@ -418,6 +425,7 @@ impl Ledger {
             self.load(tx, state, no).await?;
             // An account written back after this posting has it already.
             if state.book.accounts.get(no).is_some_and(|a| a.changed >= posting.seq) {
+                probe::reached("memory-read-in-the-midst-of-writing-back");
                 *leg = None;
             } else {
                 state.touch(no);
@@ -466,6 +474,9 @@ impl Ledger {
         let mut unfolded = self.unfolded.lock().await;
         let Some(mut state) = self.current().await else { return Ok(0) };
         let (generation, upto) = (state.generation, state.seq);
+        if !unfolded.is_empty() {
+            probe::reached("writing-back-goes-on-where-it-was-left");
+        }
         unfolded.extend(state.dirty.drain());
         drop(state);
         if unfolded.is_empty() {
@@ -487,6 +498,7 @@ impl Ledger {
         let room = self.room().await;
         let state = self.current().await.filter(|state| state.generation == generation);
         let Some(mut state) = state else {
+            probe::reached("writing-back-ended-by-memory-read-anew");
             return Err(Fault::Busy("memory was read anew since the fold began".into()));
         };
         let work = work(&state);

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use jangbu_platform::db::{Db, Fault, Tx};
-use jangbu_platform::task;
+use jangbu_platform::{probe, task};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::domain::book::Account;
@@ -151,10 +151,14 @@ async fn run(shore: Arc<Shore>, mut jobs: mpsc::UnboundedReceiver<Job>) {
         while let Ok(job) = jobs.try_recv() {
             group.push(job);
         }
+        if group.len() > 1 {
+            probe::reached("batches-written-by-one-unit-of-work");
+        }
         // Should a bug end it midway, nothing of it stands; the next generation goes on.
         let begun = AssertUnwindSafe(shore.write(tx, generation, &group)).catch_unwind().await;
         let begun = begun.unwrap_or_else(|_| Err(Fault::Damaged("writing a batch panicked".into())));
         if begun.is_err() {
+            probe::reached("batches-refused-with-their-generation");
             shore.failed.fetch_max(generation, Ordering::SeqCst);
         }
         for job in group {

@@ -13,6 +13,7 @@ use jangbu_platform::consumer::{Consumer, Handler, Reject, watch};
 use jangbu_platform::db::{Db, Event, Fault, Tx};
 use jangbu_platform::migrate::Migration;
 use jangbu_platform::operators::Desk;
+use jangbu_platform::probe;
 use jangbu_platform::relay::Outgoing;
 use jangbu_platform::service::{Job, Service, ServiceSpec, World};
 
@@ -117,7 +118,7 @@ fn totals_job(prover: Arc<Prover>) -> Job {
 
 /// Releases holds whose time has passed, each under a key of its own, so that a repeat does nothing.
 fn hold_job(db: Db, ledger: Arc<Ledger>, combiner: Combiner) -> Job {
-    let due_db = db.clone();
+    let (due_db, opened_at) = (db.clone(), db.now().micros());
     let run = move |now: Timestamp| -> BoxFuture<'static, Result<(), Fault>> {
         let (db, combiner, offset) = (db.clone(), combiner.clone(), ledger.offset);
         async move {
@@ -132,8 +133,14 @@ fn hold_job(db: Db, ledger: Arc<Ledger>, combiner: Combiner) -> Job {
                 memo: Some("lapsed".into()),
             };
             let commands: Vec<Command> = lapsed.iter().map(release).collect();
+            if lapsed.iter().any(|hold| hold.until.is_some_and(|until| until < opened_at)) {
+                probe::reached("hold-lapsed-while-its-instance-was-down");
+            }
             if !commands.is_empty() {
-                combiner.post(commands).await?;
+                let done = combiner.post(commands).await?;
+                if done.iter().any(|outcome| matches!(outcome, Outcome::Posted(_, true))) {
+                    probe::reached("lapse-of-a-hold-carried-out-before");
+                }
             }
             Ok(())
         }

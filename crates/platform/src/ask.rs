@@ -31,6 +31,7 @@ use crate::context::{Context, Trace};
 use crate::db::Fault;
 use crate::dice::Dice;
 use crate::edge::{DEADLINE_HEADER, TRACE_HEADER};
+use crate::probe;
 pub use wire::{Fate, Meddler, REPLY_BYTES_MAX};
 use wire::{Sent, Wire};
 
@@ -221,7 +222,10 @@ impl Ask {
             tried += 1;
             let sent = match tokio::time::timeout_at(deadline, self.send(call, trace, deadline)).await {
                 Ok(sent) => sent,
-                Err(_) => return Err(format!("{} did not answer in time", call.service)),
+                Err(_) => {
+                    probe::reached("call-between-services-past-its-deadline");
+                    return Err(format!("{} did not answer in time", call.service));
+                }
             };
             let pause = Duration::from_millis(wait_ms + shared.dice.below(wait_ms));
             let again = tried < TRIES_MAX && ticks() + pause < deadline;
@@ -231,6 +235,7 @@ impl Ask {
                 Sent::Answer(reply) => return judge(call.service, reply),
                 Sent::Never(why) | Sent::Lost(why) => return Err(why),
             }
+            probe::reached("call-between-services-tried-again");
             wait_ms *= 2;
             tokio::time::sleep(pause).await;
         }

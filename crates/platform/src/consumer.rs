@@ -24,6 +24,7 @@ use crate::audit::{self, Deed};
 use crate::db::{Db, Event, Fault, Inserted, Tx, Value};
 use crate::log::Log;
 use crate::log::group::Member;
+use crate::probe;
 use crate::service::Stop;
 use crate::task;
 
@@ -200,6 +201,7 @@ impl Consumer {
             if let [event] = part {
                 self.take_one(event).await?;
             } else if !part.is_empty() && self.attempt(part).await.is_err() {
+                probe::reached("events-taken-by-halves");
                 let (first, second) = part.split_at(part.len() / 2);
                 left.extend([second, first]);
             }
@@ -221,6 +223,7 @@ impl Consumer {
             tokio::time::sleep(Duration::from_millis(BACKOFF_MS_FIRST << tries)).await;
         };
         tracing::error!(group = self.group, event = %event.id, reason = why, "an event is parked");
+        probe::reached("event-parked");
         let mut tx = self.db.begin("consumer.park").await?;
         if note(&mut tx, self.group, std::slice::from_ref(event)).await? == Inserted::New {
             letters::park(&mut tx, self.group, event, &why, tries).await?;
@@ -244,9 +247,11 @@ impl Consumer {
         for event in events {
             let repeat = !all_new && note(&mut tx, self.group, std::slice::from_ref(event)).await? != Inserted::New;
             if repeat {
+                probe::reached("event-came-again-after-its-inbox-row");
                 continue;
             }
             if parked.contains(&event.key) {
+                probe::reached("event-parked-behind-another-of-its-key");
                 letters::park(&mut tx, self.group, event, "an earlier event of this key is parked", 0).await?;
             } else {
                 fresh.push(event.clone());
@@ -280,6 +285,7 @@ impl Consumer {
             let event = std::slice::from_ref(&letter.event);
             let rejected = self.handler.apply(&mut tx, event).await.err();
             if rejected.is_some() {
+                probe::reached("dead-letter-rejected-again");
                 drop(tx);
                 tx = self.db.begin("dead_letter.rejected").await?;
             }
@@ -298,6 +304,9 @@ impl Consumer {
             }
             self.finish(tx, letter.event).await?;
             done += 1;
+            if done > 1 {
+                probe::reached("dead-letter-driven-with-those-behind-it");
+            }
         }
     }
 
@@ -337,6 +346,7 @@ impl Consumer {
         if old.is_empty() {
             return Ok(0);
         }
+        probe::reached("inbox-forgot-events-of-long-ago");
         let mut tx = self.db.begin("inbox.forget").await?;
         for id in &old {
             let sql = "DELETE FROM inbox WHERE consumer = ? AND event_id = ?";

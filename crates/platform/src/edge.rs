@@ -31,6 +31,7 @@ use crate::clock::ticks;
 use crate::context::{Context, Trace};
 use crate::dice::Dice;
 use crate::http::{Again, BODY_BYTES_MAX, Gate, ProblemCode, Refused, by_session_alone, from_own_page};
+use crate::probe;
 use crate::telemetry::{Counter, Histogram, Metrics, Unit};
 
 /// Calls under way in one service.
@@ -160,10 +161,10 @@ async fn answer(
     request: Request,
     next: Next,
 ) -> Result<Response, Refused> {
-    let _place = door
-        .places
-        .try_acquire()
-        .map_err(|_| Refused::new(Code::Busy, format!("{} has as many calls under way as it takes", door.service)))?;
+    let _place = door.places.try_acquire().map_err(|_| {
+        probe::reached("call-turned-away-by-a-full-house");
+        Refused::new(Code::Busy, format!("{} has as many calls under way as it takes", door.service))
+    })?;
     if !request.method().is_safe() && by_session_alone(request.headers()) && !from_own_page(request.headers()) {
         return Err(Refused::new(Code::Forbidden, "a session changes things from the bank's own page only"));
     }
@@ -181,7 +182,10 @@ async fn answer(
             tracing::error!(service = %door.service, trace = %trace.id(), "a handler panicked");
             Err(Refused::new(Code::Internal, "an error of the bank; ask by your key whether it took effect"))
         }
-        Err(_) => Err(Refused::new(Code::Deadline, "the deadline passed; ask by your key whether it took effect")),
+        Err(_) => {
+            probe::reached("deadline-passed-while-a-call-was-answered");
+            Err(Refused::new(Code::Deadline, "the deadline passed; ask by your key whether it took effect"))
+        }
     }
 }
 
@@ -238,6 +242,7 @@ impl Door {
         let Ok(caller) = self.edge.gate.caller(headers) else { return Ok(None) };
         let key = (caller.to_string(), key.to_owned());
         if !self.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone()) {
+            probe::reached("key-in-use-at-the-edge");
             return Err(Refused::new(Code::KeyInUse, "a request with this key is still running"));
         }
         Ok(Some(Running { door: Arc::clone(self), key }))

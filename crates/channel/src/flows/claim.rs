@@ -16,6 +16,7 @@ use jangbu_kernel::id::AccountId;
 use jangbu_platform::ask::{Call, Reply};
 use jangbu_platform::db::{Fault, Key};
 use jangbu_platform::http::Known;
+use jangbu_platform::probe;
 
 use crate::domain::core_key::core_key;
 use crate::{Channel, instances, previews};
@@ -43,6 +44,7 @@ pub async fn claim(channel: &Channel, known: &Known, key: &Key, id: AccountId) -
             Err(Fault::Unavailable("the core could not be asked; nothing was paid".into()))
         }
         Err(why) => {
+            probe::reached("claim-of-unknown-outcome-told-so");
             tracing::warn!(instance = found.instance, why, "the outcome of a claim is unknown");
             let told = "nobody knows yet whether it was paid; ask again with the same key, which pays at most once";
             Err(Fault::Unavailable(told.into()))

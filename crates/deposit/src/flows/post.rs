@@ -24,6 +24,7 @@ use jangbu_kernel::id::{AccountId, InterestId};
 use jangbu_kernel::money::Currency;
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::db::{Fault, Tx};
+use jangbu_platform::probe;
 
 use crate::domain::book::{Account, Book, Day, Hold};
 use crate::domain::command::{Action, Command, Kind};
@@ -227,7 +228,10 @@ async fn decide_all(
         // One that was refused for its key says only that the store has this key.
         let earlier = earlier.filter(|at| *at < i && batch.outcomes[*at] != Outcome::KeyReused);
         let known = match earlier {
-            Some(at) => Some(again(&commands[at], &batch.outcomes[at], command)),
+            Some(at) => {
+                probe::reached("double-tap-decided-in-one-batch");
+                Some(again(&commands[at], &batch.outcomes[at], command))
+            }
             None if seen == Seen::Never => None,
             None => recall(ledger, tx, state, command).await?,
         };
@@ -242,6 +246,9 @@ async fn decide_all(
         let (seq, decided) = state.decide(prepared.as_ref().unwrap_or(command), batch.at);
         let outcome = match batch.note(state, i, seq, decided) {
             Ok(posting) => {
+                if posting.date > command.date {
+                    probe::reached("posting-dated-by-the-running-day-of-its-account");
+                }
                 let interest = store_at_once(tx, &posting).await?;
                 let undone_at = undone_at(tx, &posting).await?;
                 let posted = show(state, posting, batch.at, command.memo.clone(), interest);
@@ -346,15 +353,22 @@ async fn prepare(
         }
         Action::Capture { hold, .. } | Action::Release { hold } => {
             if let Some(found) = store::days::hold(tx, *hold).await? {
+                if state.book.holds.contains_key(hold) {
+                    probe::reached("hold-settled-twice-in-one-batch");
+                }
                 // A hold changed earlier in this batch is newer in the book than in the store.
                 let hold = *state.book.holds.entry(*hold).or_insert(found);
                 ledger.load(tx, state, hold.account).await?;
             } else if let Some(account) = state.book.holds.get(hold).map(|h| h.account) {
+                probe::reached("hold-made-and-settled-in-one-batch");
                 ledger.load(tx, state, account).await?;
             }
         }
         Action::Reversal { original: Some(wanted) } => {
             let original = store::postings::original(tx, wanted.seq).await?;
+            if original.as_ref().is_some_and(|found| found.kind == Kind::Capture) {
+                probe::reached("capture-to-be-undone");
+            }
             if let Some(found) = &original {
                 for no in [found.debit, found.credit].into_iter().flatten() {
                     ledger.load(tx, state, no).await?;

@@ -4,6 +4,7 @@ use jangbu_contracts::customer::{Kind, StandingChangedV1};
 use jangbu_kernel::id::CustomerId;
 use jangbu_platform::ask::{Ask, Outcome};
 use jangbu_platform::db::{Fault, Tx};
+use jangbu_platform::probe;
 
 use crate::domain::book::{Marks, Owner};
 use crate::ledger::Ledger;
@@ -27,6 +28,9 @@ pub async fn keep(tx: &mut Tx, standing: &StandingChangedV1) -> Result<Option<Ow
     let kind = if standing.kind == Kind::Corporation { "corporation" } else { "person" };
     let owner = owner(standing);
     let taken = store::accounts::keep_owner(tx, standing.customer, owner, kind).await?;
+    if !taken {
+        probe::reached("standing-not-newer-than-the-one-held");
+    }
     Ok(taken.then_some(owner))
 }
 
@@ -43,7 +47,10 @@ pub async fn ask(ledger: &Ledger, ask: &Ask, customer: CustomerId) -> Result<Opt
         return Ok(None);
     }
     match ask.get("customer", &format!("/customers/{customer}/standing")).await {
-        Outcome::Reply(standing) => Ok(Some(standing)),
+        Outcome::Reply(standing) => {
+            probe::reached("standing-asked-for-before-its-event-came");
+            Ok(Some(standing))
+        }
         Outcome::Refusal(problem) if problem.status == 404 => Ok(None),
         Outcome::Refusal(problem) => Err(Fault::Unavailable(format!("the standing of {customer}: {}", problem.detail))),
         Outcome::Unknown(why) => Err(Fault::Unavailable(format!("the standing of {customer}: {why}"))),
