@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jangbu_contracts::deposit::{Command, Posting};
+use jangbu_contracts::deposit::{Command, InterestPayment, Posting};
 use jangbu_kernel::id::{AccountId, HoldId, PostingId};
 use jangbu_kernel::money::Amount;
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::dice::Dice;
+use jangbu_platform::probe;
 
 use super::town::Town;
-use crate::client::{KRW, Said};
+use crate::client::{Answer, FX, KRW, Said};
 use crate::model::rules::What;
 use crate::teller::Teller;
 
@@ -35,6 +36,12 @@ pub struct Habits {
     pub batch: u64,
     /// More is paid than there is.
     pub overdraw: u64,
+    /// Something is done with an account in a foreign currency.
+    pub abroad: u64,
+    /// Two ask for the same interest under keys of their own.
+    pub race: u64,
+    /// A customer looks at his screen.
+    pub look: u64,
     /// Tapped twice: the same request twice at once.
     pub double_tap_per_mille: u64,
     /// Sent again after the answer, under the same key.
@@ -62,12 +69,39 @@ impl Habits {
             claim: about(6),
             batch: about(3),
             overdraw: about(4),
+            abroad: about(8),
+            race: about(2),
+            look: about(3),
             double_tap_per_mille: about(40),
             again_per_mille: about(40),
             altered_per_mille: about(20),
             give_up_per_mille: about(20),
             amount_max: about(20_000) + 1,
         }
+    }
+
+    /// The same, but some things are never done and others all the time, so that lives differ in kind.
+    #[must_use]
+    pub fn swarm(dice: &Dice) -> Habits {
+        let mut habits = Habits::wild(dice);
+        let Habits { salary, cash, hold, settle, reverse, claim, batch, overdraw, abroad, race, look, .. } =
+            &mut habits;
+        for weight in [salary, cash, hold, settle, reverse, claim, batch, overdraw, abroad, race, look] {
+            match dice.below(8) {
+                0 => *weight = 0,
+                1 => *weight *= 6,
+                _ => {}
+            }
+        }
+        let Habits { double_tap_per_mille, again_per_mille, altered_per_mille, give_up_per_mille, .. } = &mut habits;
+        for per_mille in [double_tap_per_mille, again_per_mille, altered_per_mille, give_up_per_mille] {
+            match dice.below(6) {
+                0 => *per_mille = 0,
+                1 => *per_mille *= 4,
+                _ => {}
+            }
+        }
+        habits
     }
 
     /// Habits of a quiet day.
@@ -83,6 +117,9 @@ impl Habits {
             claim: 0,
             batch: 0,
             overdraw: 2,
+            abroad: 0,
+            race: 0,
+            look: 0,
             double_tap_per_mille: 5,
             again_per_mille: 3,
             altered_per_mille: 1,
@@ -153,7 +190,10 @@ impl Hand {
         let who = self.below(self.town.people.len());
         let account = self.town.people[who].account;
         let h = &self.habits;
-        let weights = [h.pay, h.salary, h.cash, h.hold, h.settle, h.reverse, h.claim, h.batch, h.overdraw];
+        let weights = [
+            h.pay, h.salary, h.cash, h.hold, h.settle, h.reverse, h.claim, h.batch, h.overdraw, h.abroad, h.race,
+            h.look,
+        ];
         let mut at = self.dice.below(weights.iter().sum());
         let choice = weights.iter().position(|weight| {
             let here = at < *weight;
@@ -178,6 +218,12 @@ impl Hand {
             }
             6 => (self.town.teller(who)?, What::Claim(account)),
             7 => return Ok(self.batch(&service).await),
+            9 if !self.town.abroad.is_empty() => return self.abroad(&service).await,
+            10 => {
+                let teller = self.town.teller(who)?;
+                return Ok(race(&teller, [self.town.keys.next(), self.town.keys.next()], account).await);
+            }
+            11 => return Ok(self.town.teller(who)?.client.screen(account).await.reply().is_ok()),
             8 => {
                 let amount = Amount::new(1_000_000_000_000).expect("an amount");
                 let transfer = Command::Transfer { from: account, to: self.payee(who), amount, memo: None };
@@ -189,7 +235,28 @@ impl Hand {
                 (self.town.teller(who)?, What::Post(transfer))
             }
         };
-        Ok(self.send(&teller, &what).await)
+        Ok(self.send(KRW, &teller, &what).await)
+    }
+
+    /// Something with an account in a foreign currency.
+    async fn abroad(&mut self, service: &Teller) -> Result<bool, String> {
+        let pick = |hand: &Hand| hand.town.abroad[hand.below(hand.town.abroad.len())];
+        let ((who, account), (_, other)) = (pick(self), pick(self));
+        let (amount, memo, bank) = (self.amount(), None, "exchange".to_owned());
+        let owner = self.town.teller(who)?;
+        let (teller, what) = match self.dice.below(6) {
+            0 => (service.clone(), What::Post(Command::Credit { account, amount, source: bank, memo })),
+            1 => (service.clone(), What::Post(Command::Debit { account, amount, target: bank, memo })),
+            2 => (owner, What::Claim(account)),
+            3 => {
+                let key = self.town.keys.next();
+                return Ok(matches!(owner.claim_by_channel(FX, &key, account).await.said, Said::Reply(_)));
+            }
+            4 => return Ok(owner.client.screen(account).await.reply().is_ok()),
+            _ if other == account => return Ok(true),
+            _ => (owner, What::Post(Command::Transfer { from: account, to: other, amount, memo })),
+        };
+        Ok(self.send(FX, &teller, &what).await)
     }
 
     fn salary(&self, who: usize) -> Command {
@@ -235,38 +302,40 @@ impl Hand {
         self.dice.below(1_000) < per_mille
     }
 
-    async fn send(&mut self, teller: &Teller, what: &What) -> bool {
+    async fn send(&mut self, instance: &str, teller: &Teller, what: &What) -> bool {
         let key = self.town.keys.next();
         if self.now_and_then(self.habits.give_up_per_mille) {
             let hasty = teller.with_patience(Duration::from_micros(200 + self.dice.below(3_000)));
-            return hasty.send(KRW, &key, what).await;
+            return hasty.send(instance, &key, what).await;
         }
         if self.now_and_then(self.habits.double_tap_per_mille) {
-            let (one, two) = tokio::join!(teller.send(KRW, &key, what), teller.send(KRW, &key, what));
+            let (one, two) = tokio::join!(teller.send(instance, &key, what), teller.send(instance, &key, what));
             return one && two;
         }
-        let (answered, decided) = self.send_once(teller, &key, what).await;
+        let (answered, decided) = self.send_once(instance, teller, &key, what).await;
         if answered && self.now_and_then(self.habits.again_per_mille) {
-            return self.send_once(teller, &key, what).await.0;
+            return self.send_once(instance, teller, &key, what).await.0;
         }
         if decided && self.now_and_then(self.habits.altered_per_mille) {
             let other = self.altered(what);
-            return teller.send(KRW, &key, &other).await;
+            return teller.send(instance, &key, &other).await;
         }
         answered
     }
 
     /// Whether it was answered, and whether it was decided.
-    async fn send_once(&mut self, teller: &Teller, key: &str, what: &What) -> (bool, bool) {
+    async fn send_once(&mut self, instance: &str, teller: &Teller, key: &str, what: &What) -> (bool, bool) {
         match what {
-            What::Claim(account) => match teller.claim(KRW, key, *account).await.said {
+            What::Claim(account) => match teller.claim(instance, key, *account).await.said {
                 Said::Reply(_) => (true, true),
                 Said::Problem(problem) => (true, problem.status == 422),
                 Said::Unknown(_) => (false, false),
             },
-            What::Post(command) => match teller.post(KRW, key, command).await.said {
+            What::Post(command) => match teller.post(instance, key, command).await.said {
                 Said::Reply(posting) => {
-                    self.remember(&posting);
+                    if instance == KRW {
+                        self.remember(&posting);
+                    }
                     (true, true)
                 }
                 Said::Problem(problem) => (true, problem.status == 422),
@@ -310,6 +379,17 @@ impl Hand {
             }
         }
     }
+}
+
+/// Two ask for the same interest at once, each under a key of his own: one of them is paid at most.
+pub async fn race(teller: &Teller, keys: [String; 2], account: AccountId) -> bool {
+    let [one, other] = &keys;
+    let (one, other) = tokio::join!(teller.claim(KRW, one, account), teller.claim(KRW, other, account));
+    let paid = |answer: &Answer<InterestPayment>| matches!(answer.said, Said::Reply(_));
+    if paid(&one) != paid(&other) {
+        probe::reached("claim-that-lost-to-another-at-once");
+    }
+    paid(&one) || paid(&other)
 }
 
 trait Bounded {

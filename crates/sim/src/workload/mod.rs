@@ -7,7 +7,7 @@ mod hand;
 pub mod life;
 pub mod town;
 
-pub use hand::{Habits, Hand};
+pub use hand::{Habits, Hand, race};
 
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::auditor::Auditor;
-use crate::client::{Client, KRW, Keys};
+use crate::client::{Client, FX, KRW, Keys};
 use crate::teller::Teller;
 
 /// Calls under way while a town is founded.
@@ -57,6 +57,8 @@ pub type Tokens = Arc<dyn Fn(Role, &str) -> Result<String, String> + Send + Sync
 pub struct Town {
     /// Its people.
     pub people: Vec<Person>,
+    /// Accounts in foreign currencies, with the places of their owners among the people.
+    pub abroad: Vec<(usize, AccountId)>,
     /// Keys of all their requests.
     pub keys: Arc<Keys>,
     /// The bank's own program.
@@ -98,7 +100,7 @@ impl Town {
     /// The service's credential can't be had.
     pub fn of(people: Vec<Person>, ways: &Ways, keys: Arc<Keys>) -> Result<Town, String> {
         let service = ways.teller(Role::Service, "town")?;
-        Ok(Town { people, keys, service, ways: ways.clone(), tellers: Mutex::default() })
+        Ok(Town { people, abroad: Vec::new(), keys, service, ways: ways.clone(), tellers: Mutex::default() })
     }
 
     /// The caller who is one of the people.
@@ -142,7 +144,7 @@ impl Town {
             while begun < count && under_way.len() < CALLS_UNDER_WAY_MAX {
                 let plan = Plan::throw(dice, self.people.len() + begun, products);
                 let (client, keys, auditor) =
-                    (self.service.client.clone(), Arc::clone(&self.keys), self.ways.auditor.clone());
+                    (self.service.client.clone(), [self.keys.next(), self.keys.next()], self.ways.auditor.clone());
                 under_way.spawn(async move { plan.move_in(&client, &keys, auditor.as_deref()).await });
                 begun += 1;
             }
@@ -166,6 +168,56 @@ impl Town {
         }
         self.people.extend(fresh);
         Ok(())
+    }
+
+    /// Opens an account of a foreign product for one of `every` people, with some money on it.
+    ///
+    /// # Errors
+    /// What the bank said instead.
+    pub async fn go_abroad(&mut self, every: usize, product: &str) -> Result<(), String> {
+        let mut first = Vec::new();
+        for who in (0..self.people.len()).step_by(every.max(1)) {
+            let (customer, product) = (self.people[who].customer, product.to_owned());
+            let opening = OpenAccount { customer, product, currency: None };
+            let account = self.service.client.deposit(FX).open(&self.keys.next(), &opening).await.reply()?;
+            if let Some(auditor) = &self.ways.auditor {
+                auditor.opened(FX, &account);
+            }
+            self.abroad.push((who, account.id));
+            let amount = Amount::new(self.people[who].salary).expect("a salary is an amount");
+            let (source, memo) = ("exchange".to_owned(), None);
+            first.push((self.keys.next(), Command::Credit { account: account.id, amount, source, memo }));
+        }
+        for some in first.chunks(FIRST_MONEY_BATCH) {
+            self.service.batch(FX, some).await?;
+        }
+        Ok(())
+    }
+
+    /// Somebody who may move in: what the dice say of him as the one after `before` others.
+    #[must_use]
+    pub fn newcomer(&self, dice: &Dice, before: usize, product: &str) -> Newcomer {
+        let plan = Plan::throw(dice, before, &[product]);
+        let keys = [self.keys.next(), self.keys.next()];
+        Newcomer { plan, keys, client: self.service.client.clone(), auditor: self.ways.auditor.clone() }
+    }
+}
+
+/// Somebody who asks to be registered and to have an account, under the same keys until he is heard.
+pub struct Newcomer {
+    plan: Plan,
+    keys: [String; 2],
+    client: Client,
+    auditor: Option<Arc<Auditor>>,
+}
+
+impl Newcomer {
+    /// One try to move in.
+    ///
+    /// # Errors
+    /// It is not known whether he did.
+    pub async fn knock(&self) -> Result<Person, String> {
+        self.plan.move_in(&self.client, &self.keys, self.auditor.as_deref()).await
     }
 }
 
@@ -192,10 +244,10 @@ impl Plan {
         }
     }
 
-    async fn move_in(self, client: &Client, keys: &Keys, auditor: Option<&Auditor>) -> Result<Person, String> {
-        let customer = client.register(&keys.next(), &self.register).await.reply()?;
-        let opening = OpenAccount { customer: customer.id, product: self.product, currency: None };
-        let account = client.deposit(KRW).open(&keys.next(), &opening).await.reply()?;
+    async fn move_in(&self, client: &Client, keys: &[String; 2], auditor: Option<&Auditor>) -> Result<Person, String> {
+        let customer = client.register(&keys[0], &self.register).await.reply()?;
+        let opening = OpenAccount { customer: customer.id, product: self.product.clone(), currency: None };
+        let account = client.deposit(KRW).open(&keys[1], &opening).await.reply()?;
         if let Some(auditor) = auditor {
             auditor.registered(&customer);
             auditor.opened(KRW, &account);
