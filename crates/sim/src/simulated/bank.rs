@@ -9,11 +9,13 @@ use axum::body::Body;
 use futures_util::future::BoxFuture;
 use http::Request;
 use jangbu_contracts::page::Page;
-use jangbu_kernel::time::Timestamp;
+use jangbu_kernel::time::{Timestamp, UtcOffset};
 use jangbu_platform::ask::Ask;
 use jangbu_platform::auth::{Keyring, Role};
+use jangbu_platform::clock::Clock as _;
 use jangbu_platform::crypto::DataKey;
 use jangbu_platform::dice::Dice;
+use jangbu_platform::edge::CALLS_UNDER_WAY_MAX;
 use jangbu_platform::kv::Kv;
 use jangbu_platform::log::{Log, PARTITIONS};
 use jangbu_platform::probe;
@@ -32,17 +34,25 @@ use super::seed_of;
 use super::time::{Bound, Time};
 use super::trace::Trace;
 use crate::auditor::Auditor;
-use crate::client::{Client, KRW, Keys};
+use crate::client::{Client, FX, KRW, Keys};
 use crate::workload::town::{Tokens, Town, Ways};
 
 /// When every simulation begins: 2026-01-30, 07:00 in Seoul.
 const BEGINNING: &str = "2026-01-29T22:00:00Z";
 /// How far a node's clock may be off, microseconds either way.
-const OFF_US_MAX: i64 = 40_000;
+const OFF_US_MAX: i64 = 150_000;
+/// Of so many banks one has room for few calls at a time, and for how many at least and at most.
+const NARROW_EVERY: u64 = 3;
+const NARROW_CALLS: (u64, u64) = (6, 16);
 /// How long credentials are good: simulated days pass in no time.
 const CREDENTIAL_TTL: Duration = Duration::from_secs(366 * 86_400);
 /// How long faults between tasks are thrown within a watch, milliseconds.
 const CHAOS_MS: u64 = 2_000;
+/// How long an operator looks after parked events within a watch, and how often, milliseconds.
+const OPERATOR_MS: u64 = 3_000;
+const OPERATOR_EVERY_MS: u64 = 800;
+/// One of so many people has an account in dollars.
+const ABROAD_EVERY: usize = 5;
 /// How often the dice of chaos are thrown, milliseconds.
 const CHAOS_EVERY_MS: u64 = 250;
 
@@ -79,14 +89,28 @@ impl Bank {
         let faults = Arc::new(Faults::drawn(seed, plan.level, &plan.without));
         let broker = Arc::new(Broker::new(Arc::clone(&time), Arc::clone(&faults), Arc::clone(&trace)));
         let log = Log::new(Arc::clone(&broker) as _);
+        let shape = dice("shape");
+        let members = 1 + usize::try_from(shape.below(2)).unwrap_or(0);
+        let few = NARROW_CALLS.0 + shape.below(NARROW_CALLS.1 - NARROW_CALLS.0);
+        let narrow = shape.below(NARROW_EVERY) == 0;
+        let calls_max = if narrow { usize::try_from(few).unwrap_or(1) } else { CALLS_UNDER_WAY_MAX };
         let kv = Kv::new(Arc::new(Cache::new(Arc::clone(&time) as _, Arc::clone(&faults))));
         let keys = Keyring::in_memory(dice("keys"));
         let ask = Ask::new("bank", keys.clone(), Arc::clone(&time) as _, dice("calls"));
         ask.meddle(Some(Arc::new(Network(Arc::clone(&faults)))));
         let data_key = Arc::new(DataKey::new(&dice("data key").bytes(), dice("nonces")));
-        let (around_time, metrics) = (Arc::clone(&time), Metrics::default());
-        let around =
-            Around { seed, time: around_time, log: log.clone(), kv, keys: keys.clone(), ask, metrics, data_key };
+        let around = Around {
+            seed,
+            time: Arc::clone(&time),
+            broker: Arc::clone(&broker),
+            members,
+            calls_max,
+            kv,
+            keys: keys.clone(),
+            ask,
+            metrics: Metrics::default(),
+            data_key,
+        };
         let node = |opener| Arc::new(Node::new(opener, &around, &faults, &trace, dir));
         let nodes: Arc<Vec<Arc<Node>>> = Arc::new(openers.iter().map(node).collect());
         let behind = Bound { time: Arc::clone(&time), off: -OFF_US_MAX };
@@ -97,11 +121,12 @@ impl Bank {
         Bank { time, faults, trace, auditor, broker, log, keys, nodes, router, lost, watchers, seed }
     }
 
-    /// Opens all services; nothing goes wrong meanwhile.
+    /// Opens all services, whatever goes wrong meanwhile.
     ///
     /// # Errors
     /// One could not be opened.
     pub async fn open(&mut self) -> Result<(), String> {
+        self.faults.set_on(true);
         for node in self.nodes.iter() {
             node.start().await.map_err(|e| format!("{}: {e}", node.site.name))?;
             let (watched, lost) = (Arc::clone(node), Arc::clone(&self.lost));
@@ -113,7 +138,9 @@ impl Bank {
                 }
             }));
         }
-        Ok(())
+        self.faults.set_on(false);
+        self.all_up().await;
+        self.lost()
     }
 
     /// Ends everything.
@@ -126,7 +153,8 @@ impl Bank {
         }
     }
 
-    fn client(&self, role: Role, subject: &str) -> Result<Client, String> {
+    /// The way of a caller to the bank.
+    pub(super) fn client(&self, role: Role, subject: &str) -> Result<Client, String> {
         Client::here(self.router.clone(), &self.tokens()(role, subject)?)
     }
 
@@ -144,12 +172,12 @@ impl Bank {
     /// What the bank said instead.
     pub async fn town(&self, customers: usize) -> Result<Town, String> {
         let operator = self.client(Role::Operator, "operator")?;
-        let tight = json!({"code": "tight", "name": "tight", "kind": "demand", "currency": "KRW", "from": "2026-01-30",
-            "tiers": [{"up_to": 1_000_000, "rate": "0.05"}, {"up_to": null, "rate": "0.01"}],
-            "limits": {"transaction": 9_000, "day": 40_000, "month": 90_000}});
-        operator.deposit(KRW).put_product("tight", &tight).await.reply()?;
-        for terms in operator.deposit(KRW).products().await.reply()?.items {
-            self.auditor.product(KRW, &terms)?;
+        for (instance, terms) in [(KRW, tight("2026-01-30", "0.05")), (FX, dollar("2026-01-30", "0.0345"))] {
+            let code = terms["code"].as_str().unwrap_or_default().to_owned();
+            operator.deposit(instance).put_product(&code, &terms).await.reply()?;
+            for terms in operator.deposit(instance).products().await.reply()?.items {
+                self.auditor.product(instance, &terms)?;
+            }
         }
         let client = self.client(Role::Service, "town")?;
         let ways = Ways { client, tokens: self.tokens(), auditor: Some(Arc::clone(&self.auditor)) };
@@ -157,22 +185,8 @@ impl Bank {
         let mut town = Town::of(Vec::new(), &ways, keys)?;
         let dice = Dice::seeded(seed_of(self.seed, "town"));
         town.grow(customers, &["toss-demand", "tight"], &dice, |_| {}).await?;
+        town.go_abroad(ABROAD_EVERY, "dollar").await?;
         Ok(town)
-    }
-
-    /// Sets or clears a mark of somebody's account, while nobody is under way.
-    ///
-    /// # Errors
-    /// What the bank said instead.
-    pub async fn mark_somebody(&self, town: &Town, dice: &Dice) -> Result<(), String> {
-        let who = usize::try_from(dice.below(town.people.len() as u64)).unwrap_or(0);
-        let marks = ["deposit_stop", "withdrawal_stop", "limited"];
-        let mark = marks[usize::try_from(dice.below(marks.len() as u64)).unwrap_or(0)];
-        let account = town.people[who].account;
-        let on = self.auditor.look(|m| !m.accounts[&account].marks.contains(mark));
-        self.client(Role::Operator, "operator")?.deposit(KRW).mark(account, mark, on).await.reply()?;
-        self.auditor.account_marked(account, mark, on);
-        Ok(())
     }
 
     /// What goes wrong by itself during a watch: nodes die, clocks go off.
@@ -184,7 +198,7 @@ impl Bank {
                 let one = &nodes[usize::try_from(dice.below(nodes.len() as u64)).unwrap_or(0)];
                 if faults.strikes(Fault::ClockOff) {
                     let off = faults.below(Fault::ClockOff, 2 * OFF_US_MAX.unsigned_abs());
-                    one.clock.set_off(i64::try_from(off).unwrap_or(0) - OFF_US_MAX);
+                    set_clock(&nodes, one, i64::try_from(off).unwrap_or(0) - OFF_US_MAX);
                 }
                 if faults.strikes(Fault::NodeCrash) {
                     one.site.crash("by chance");
@@ -213,7 +227,7 @@ impl Bank {
     pub async fn all_up(&self) {
         for node in self.nodes.iter() {
             node.clock.set_off(0);
-            while node.part().is_none() || node.site.home().is_dead() {
+            while self.lost().is_ok() && (node.part().is_none() || node.site.home().is_dead()) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
@@ -230,18 +244,28 @@ impl Bank {
     pub async fn drive_letters(&self) -> Result<(), String> {
         let operator = self.client(Role::Operator, "operator")?;
         for part in self.parts().iter().filter(|part| !part.consumers.is_empty()) {
-            let base = format!("/{}/v1/dead-letters", part.name);
-            loop {
-                let page = operator.call::<Page<Value>>(http::Method::GET, &base, None, None).await.reply()?;
-                let Some(id) = page.items.first().and_then(|letter| letter["id"].as_str()) else { break };
-                probe::reached("dead-letter-driven-again");
-                let path = format!("{base}/{id}/redrive");
-                let body = json!({"reason": "the world is right again"}).to_string().into_bytes();
-                let done: Value = operator.call(http::Method::POST, &path, Some(id), Some(body)).await.reply()?;
-                self.trace.say(|| format!("{}: letter {id} driven again: {done}", part.name));
-            }
+            while drive_oldest(&operator, &part.name, &self.trace).await? {}
         }
         Ok(())
+    }
+
+    /// An operator who drives parked events again while things still go wrong: letters may be rejected again.
+    pub fn impatient_operator(&self, dice: Dice, since: Instant) -> BoxFuture<'static, Result<(), String>> {
+        let (nodes, trace, operator) =
+            (Arc::clone(&self.nodes), Arc::clone(&self.trace), self.client(Role::Operator, "operator"));
+        Box::pin(async move {
+            let operator = operator?;
+            while since.elapsed() < Duration::from_millis(OPERATOR_MS) {
+                tokio::time::sleep(Duration::from_millis(1 + dice.below(OPERATOR_EVERY_MS))).await;
+                let one = &nodes[usize::try_from(dice.below(nodes.len() as u64)).unwrap_or(0)];
+                if one.part().is_some_and(|part| !part.consumers.is_empty())
+                    && drive_oldest(&operator, &one.site.name, &trace).await.is_err()
+                {
+                    probe::reached("operator-could-not-drive-a-letter");
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Waits until everything that was told has been taken by all who listen.
@@ -250,6 +274,11 @@ impl Bank {
     /// A database failed.
     pub async fn settle(&self) -> Result<(), String> {
         running::settle(&self.parts(), &self.log).await.map_err(|e| e.to_string())?;
+        self.lost()
+    }
+
+    /// Whether all nodes could come back so far.
+    fn lost(&self) -> Result<(), String> {
         let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if lost.is_empty() { Ok(()) } else { Err(lost.join("; ")) }
     }
@@ -277,6 +306,50 @@ impl Bank {
         let operator = self.client(Role::Operator, "operator").map_err(|why| vec![why])?;
         self.auditor.general_ledger(&operator).await
     }
+}
+
+/// Drives the events parked with the oldest letter of a service again; whether there was one.
+async fn drive_oldest(operator: &Client, service: &str, trace: &Trace) -> Result<bool, String> {
+    let base = format!("/{service}/v1/dead-letters");
+    let page = operator.call::<Page<Value>>(http::Method::GET, &base, None, None).await.reply()?;
+    let Some(id) = page.items.first().and_then(|letter| letter["id"].as_str()) else { return Ok(false) };
+    probe::reached("dead-letter-driven-again");
+    let path = format!("{base}/{id}/redrive");
+    let body = json!({"reason": "the world is right again"}).to_string().into_bytes();
+    let done: Value = operator.call(http::Method::POST, &path, Some(id), Some(body)).await.reply()?;
+    trace.say(|| format!("{service}: letter {id} driven again: {done}"));
+    Ok(true)
+}
+
+/// Sets how far a node's clock is off.
+fn set_clock(nodes: &[Arc<Node>], one: &Node, off: i64) {
+    let day = |node: &Node| node.clock.now().business_date(UtcOffset::SEOUL);
+    let (before, was) = (one.clock.now(), day(one));
+    one.clock.set_off(off);
+    if one.clock.now() < before {
+        probe::reached("clock-of-a-node-stepped-back");
+    }
+    if day(one) < was {
+        probe::reached("clock-of-a-node-stepped-back-over-midnight");
+    }
+    if nodes.iter().any(|node| day(node) != day(one)) {
+        probe::reached("nodes-on-different-days");
+    }
+}
+
+/// Terms with low limits, for won.
+#[must_use]
+pub fn tight(from: &str, rate: &str) -> Value {
+    json!({"code": "tight", "name": "tight", "kind": "demand", "currency": "KRW", "from": from,
+        "tiers": [{"up_to": 1_000_000, "rate": rate}, {"up_to": null, "rate": "0.01"}],
+        "limits": {"transaction": 9_000, "day": 40_000, "month": 90_000}})
+}
+
+/// Terms of a dollar account that pays interest.
+#[must_use]
+pub fn dollar(from: &str, rate: &str) -> Value {
+    json!({"code": "dollar", "name": "dollar", "kind": "demand", "currency": "USD", "from": from,
+        "day_count": "ACT/360", "tiers": [{"up_to": null, "rate": rate}]})
 }
 
 /// The way of the outside to all nodes, by the first segment of the path.

@@ -2,21 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jangbu_kernel::time::Timestamp;
-use jangbu_platform::clock::Clock;
+use jangbu_platform::clock::{Clock, ticks};
 use jangbu_platform::db::Fault as Failed;
 use jangbu_platform::kv::{Back, Engine, KvLimits, Memory, Op};
 use jangbu_platform::probe;
+use tokio::time::Instant;
 
 use super::faults::{Fault, Faults};
+
+/// How long it may be out of reach, milliseconds.
+const AWAY_MS_MAX: u64 = 3_000;
 
 /// A store in memory that is not to be trusted.
 pub struct Cache {
     memory: Memory,
     clock: Arc<dyn Clock>,
     faults: Arc<Faults>,
+    away_until: Mutex<Option<Instant>>,
     /// What each key was given last, and before that.
     kept: Mutex<BTreeMap<String, (Value, Option<Value>)>>,
 }
@@ -29,17 +35,31 @@ impl Cache {
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, faults: Arc<Faults>) -> Cache {
         let memory = Memory::new(Arc::clone(&clock), KvLimits::default());
-        Cache { memory, clock, faults, kept: Mutex::default() }
+        Cache { memory, clock, faults, away_until: Mutex::default(), kept: Mutex::default() }
+    }
+}
+
+impl Cache {
+    /// Whether it can't be reached now; it may go away at this moment.
+    fn is_away(&self) -> bool {
+        let mut until = self.away_until.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.faults.strikes(Fault::CacheAway) {
+            *until = Some(ticks() + Duration::from_millis(1 + self.faults.below(Fault::CacheAway, AWAY_MS_MAX)));
+        }
+        let away = until.is_some_and(|until| ticks() < until);
+        self.faults.are_on() && (away || self.faults.strikes(Fault::CacheUnreachable))
     }
 }
 
 impl Engine for Cache {
     fn run<'a>(&'a self, op: Op<'a>) -> BoxFuture<'a, Result<Back, Failed>> {
         Box::pin(async move {
-            if self.faults.strikes(Fault::CacheUnreachable) {
+            if self.is_away() {
+                probe::reached("cache-out-of-reach");
                 return Err(Failed::Unavailable("the key-value store is away".to_owned()));
             }
             if self.faults.strikes(Fault::CacheWiped) {
+                probe::reached("cache-wiped");
                 self.memory.run(Op::Wipe).await?;
             }
             match &op {

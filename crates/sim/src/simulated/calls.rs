@@ -75,18 +75,25 @@ async fn deliver(node: &Node, auditor: &Auditor, faults: &Faults, request: Reque
     if faults.strikes(Fault::RequestLost) {
         return None;
     }
-    let twice = faults.strikes(Fault::RequestTwice);
-    let answered = if twice {
+    let at_once = faults.strikes(Fault::RequestTwiceAtOnce);
+    let answered = if at_once || faults.strikes(Fault::RequestTwice) {
         let (head, body) = request.into_parts();
         if let Some(key) = head.headers.get("idempotency-key").and_then(|key| key.to_str().ok()) {
             auditor.repeated_on_the_way(key);
         }
         let body: Bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         let first = Request::from_parts(head.clone(), Body::from(body.clone()));
+        let second = Request::from_parts(head, Body::from(body));
         // What delivers twice is not the customer: who is answered hears one of the two.
-        drop(node.answer(first).await);
-        probe::reached("request-delivered-twice-by-the-network");
-        node.answer(Request::from_parts(head, Body::from(body))).await
+        if at_once {
+            probe::reached("request-delivered-twice-at-once");
+            let (one, other) = tokio::join!(node.answer(first), node.answer(second));
+            if faults.below(Fault::RequestTwiceAtOnce, 2) == 0 { one } else { other }
+        } else {
+            probe::reached("request-delivered-twice-one-after-the-other");
+            drop(node.answer(first).await);
+            node.answer(second).await
+        }
     } else {
         node.answer(request).await
     };

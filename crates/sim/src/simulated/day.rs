@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jangbu_contracts::deposit::Command;
 use jangbu_kernel::date::BusinessDate;
+use jangbu_kernel::money::Amount;
 use jangbu_kernel::time::{Timestamp, UtcOffset};
 use jangbu_platform::clock::{Clock as _, ticks};
 use jangbu_platform::dice::Dice;
@@ -14,11 +16,12 @@ use jangbu_platform::running::Opener;
 
 use super::bank::Bank;
 use super::faults::{Fault, Level};
-use super::seed_of;
+use super::time::Time;
+use super::{office, seed_of};
 use crate::client::KRW;
 use crate::teller::through_channel;
-use crate::workload::town::Town;
-use crate::workload::{Habits, Hand};
+use crate::workload::town::{Person, Town};
+use crate::workload::{Habits, Hand, race};
 
 /// Hands at work at a time.
 const HANDS: u64 = 12;
@@ -29,12 +32,22 @@ const NIGHT_MS: i64 = 400;
 const RUSH_MS: u64 = 1_000;
 /// How long what has become due may take, milliseconds.
 const DUE_MS: u64 = 1_200;
+/// How long before a watch what has become due is begun, microseconds: time enough for nodes that die to come back.
+const DUE_BEFORE_US: i64 = 20_000_000;
 /// How long work may be under way after its caller has left, milliseconds.
 const UNDER_WAY_MS: u64 = 4_000;
 /// Requests sent once more at rest, to be answered as before.
 const SENT_AGAIN: usize = 12;
 /// How long a run may take to come to rest once nothing goes wrong any more, in virtual seconds.
 pub const REST_S_MAX: u64 = 120;
+/// Microseconds by which half of the nights begin earlier: then a claim may come in the last one of a day.
+const EARLIER_US: i64 = 1;
+/// Newcomers of a watch at most.
+const NEWCOMERS_MAX: u64 = 3;
+/// Days that pass before one that is lived through: mostly none, sometimes more than anybody remembers events.
+const LATER: [i32; 10] = [0, 0, 0, 0, 0, 0, 0, 1, 4, 32];
+/// In one of so many seeds every day is everybody's salary day.
+const PAYDAY_EVERY: u64 = 6;
 /// Hours of a day at which customers are at work, beside midnight.
 const HOURS: [i64; 3] = [8, 12, 18];
 
@@ -146,6 +159,9 @@ pub fn run(plan: &Plan, openers: &'static [Opener]) -> Report {
     })
 }
 
+/// What goes on at once in a watch.
+type Tasks = tokio::task::JoinSet<Result<(), String>>;
+
 /// What was being done, and what was wrong.
 type Wrong = (String, Vec<String>);
 
@@ -157,11 +173,17 @@ struct Run<'p> {
     plan: &'p Plan,
     bank: Bank,
     dice: Dice,
+    habits: Habits,
+    payday: bool,
+    /// Those who came lately and are not among the people yet.
+    newcomers: Arc<Mutex<Vec<Person>>>,
 }
 
 impl<'p> Run<'p> {
     fn of(plan: &'p Plan, bank: Bank) -> Run<'p> {
-        Run { plan, bank, dice: Dice::seeded(seed_of(plan.seed, "days")) }
+        let dice = Dice::seeded(seed_of(plan.seed, "days"));
+        let (habits, payday) = (Habits::swarm(&dice), dice.below(PAYDAY_EVERY) == 0);
+        Run { plan, bank, dice, habits, payday, newcomers: Arc::default() }
     }
 
     fn failure(&self, doing: String, findings: Vec<String>) -> Failure {
@@ -171,38 +193,91 @@ impl<'p> Run<'p> {
     async fn live(&mut self) -> Result<(), Wrong> {
         self.bank.open().await.map_err(|why| wrong("opening the bank", why))?;
         let town = self.bank.town(self.plan.customers).await.map_err(|why| wrong("founding the town", why))?;
-        let town = Arc::new(town);
+        let mut town = Arc::new(town);
         self.rest(&town).await?;
-        let first = self.bank.time.now().business_date(UtcOffset::SEOUL);
-        for day in 0..self.plan.days {
-            let today = first.add_days(i32::try_from(day).unwrap_or(0));
+        for _ in 0..self.plan.days {
+            let later = LATER[usize::try_from(self.dice.below(LATER.len() as u64)).unwrap_or(0)];
+            let today = self.today().add_days(later);
             for hour in HOURS {
-                self.watch(&town, at(today, hour * 3_600_000), false).await?;
+                self.watch(&mut town, at(today, hour * 3_600_000), false).await?;
             }
-            self.watch(&town, at(today, 24 * 3_600_000 - NIGHT_MS - DUE_MS.cast_signed()), true).await?;
+            let early = EARLIER_US * i64::try_from(self.dice.below(2)).unwrap_or(0);
+            let night = at(today, 24 * 3_600_000 - NIGHT_MS - DUE_MS.cast_signed()).plus_micros(-early);
+            self.watch(&mut town, night, true).await?;
         }
         self.bank.restart_all().await;
         self.bank.auditor.touch_everything();
         self.rest(&town).await
     }
 
+    fn today(&self) -> BusinessDate {
+        self.bank.time.now().business_date(UtcOffset::SEOUL)
+    }
+
     /// A few seconds of work, at an instant of the day.
-    async fn watch(&mut self, town: &Arc<Town>, from: Timestamp, night: bool) -> Result<(), Wrong> {
-        self.bank.time.jump_to(from.max(self.bank.time.now()));
+    async fn watch(&mut self, town: &mut Arc<Town>, from: Timestamp, night: bool) -> Result<(), Wrong> {
+        self.prepare(town, night).await?;
+        self.let_become_due(from).await;
+        let from = from.max(self.bank.time.now());
+        self.bank.time.jump_to(from);
         self.bank.trace.say(|| format!("{from}: {}", if night { "the night" } else { "a watch of the day" }));
         // What became due while time stood still is done before anybody acts: a hold lapses by a job, not at its instant.
         tokio::time::sleep(Duration::from_millis(DUE_MS)).await;
-        self.bank.mark_somebody(town, &self.dice).await.map_err(|why| wrong("marking an account", why))?;
         self.bank.faults.set_on(true);
         let mut tasks = tokio::task::JoinSet::new();
+        self.send_hands(&mut tasks, town, from);
+        if night {
+            let tomorrow = from.business_date(UtcOffset::SEOUL).add_days(1);
+            for who in 0..town.people.len() {
+                let (town, time) = (Arc::clone(town), Arc::clone(&self.bank.time));
+                let dice = Dice::seeded(self.dice.u64());
+                tasks.spawn(async move { claim(&town, who, tomorrow, &dice, &time).await });
+            }
+        } else {
+            self.pay_salaries(&mut tasks, town, from);
+        }
+        for _ in 0..self.dice.below(NEWCOMERS_MAX + 1) {
+            let newcomer = town.newcomer(&self.dice, town.people.len(), "toss-demand");
+            let (service, key, newcomers) = (town.service.clone(), town.keys.next(), Arc::clone(&self.newcomers));
+            tasks.spawn(async move {
+                let person = office::welcome(newcomer, service, key).await?;
+                newcomers.lock().unwrap_or_else(PoisonError::into_inner).push(person);
+                Ok(())
+            });
+        }
+        tasks.spawn(self.bank.chaos(Dice::seeded(self.dice.u64()), ticks()));
+        tasks.spawn(self.bank.impatient_operator(Dice::seeded(self.dice.u64()), ticks()));
+        while let Some(done) = tasks.join_next().await {
+            match done {
+                Ok(Ok(())) => {}
+                Ok(Err(why)) => return Err(wrong("customers were at work", why)),
+                Err(e) => return Err(wrong("customers were at work", e.to_string())),
+            }
+        }
+        self.bank.faults.set_on(false);
+        self.rest(town).await
+    }
+
+    /// What becomes due while time stands still is begun while things go wrong, a moment before `from`.
+    async fn let_become_due(&self, from: Timestamp) {
+        let before = from.plus_micros(-DUE_BEFORE_US);
+        if before < self.bank.time.now() {
+            return;
+        }
+        self.bank.time.jump_to(before);
+        self.bank.faults.set_on(true);
+        tokio::time::sleep(Duration::from_millis(DUE_MS)).await;
+        self.bank.faults.set_on(false);
+        self.bank.all_up().await;
+    }
+
+    fn send_hands(&self, tasks: &mut Tasks, town: &Arc<Town>, from: Timestamp) {
         let acts = self.plan.acts_per_day / (HOURS.len() as u64 + 1) / HANDS;
+        // Long enough from now that nothing lapses before all is at rest.
+        let lapsing = from.plus_micros(i64::try_from(2 * REST_S_MAX).unwrap_or(0) * 1_000_000);
         for _ in 0..HANDS {
-            let dice = Dice::seeded(self.dice.u64());
-            let habits = Habits::wild(&dice);
-            let pauses = Dice::seeded(self.dice.u64());
-            // Long enough from now that nothing lapses before all is at rest.
-            let lapsing = from.plus_micros(i64::try_from(2 * REST_S_MAX).unwrap_or(0) * 1_000_000);
-            let mut hand = Hand::new(Arc::clone(town), dice, habits).with_lapsing(lapsing);
+            let (dice, pauses) = (Dice::seeded(self.dice.u64()), Dice::seeded(self.dice.u64()));
+            let mut hand = Hand::new(Arc::clone(town), dice, self.habits.clone()).with_lapsing(lapsing);
             tasks.spawn(async move {
                 for _ in 0..acts.max(1) {
                     tokio::time::sleep(Duration::from_millis(pauses.below(PAUSE_MS_MAX))).await;
@@ -211,20 +286,48 @@ impl<'p> Run<'p> {
                 Ok::<(), String>(())
             });
         }
-        if night {
-            let tomorrow = from.business_date(UtcOffset::SEOUL).add_days(1);
-            for who in 0..town.people.len() {
-                let (town, dice) = (Arc::clone(town), Dice::seeded(self.dice.u64()));
-                tasks.spawn(async move { claim(&town, who, tomorrow, &dice).await });
-            }
+    }
+
+    /// Salaries come once a month, under a key that says so.
+    fn pay_salaries(&self, tasks: &mut Tasks, town: &Arc<Town>, from: Timestamp) {
+        let today = from.business_date(UtcOffset::SEOUL);
+        for person in town.people.iter().filter(|person| self.payday || person.salary_day == today.day()) {
+            let (service, pause) = (town.service.clone(), self.dice.below(RUSH_MS));
+            let key = format!("salary-{:04}-{:02}-{}", today.year(), today.month(), person.account);
+            let Ok(amount) = Amount::new(person.salary) else { continue };
+            let (account, source, memo) = (person.account, "nostro".to_owned(), Some("salary".to_owned()));
+            let salary = Command::Credit { account, amount, source, memo };
+            tasks.spawn(async move {
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+                service.post(KRW, &key, &salary).await;
+                Ok(())
+            });
         }
-        tasks.spawn(self.bank.chaos(Dice::seeded(self.dice.u64()), ticks()));
-        while let Some(done) = tasks.join_next().await {
-            match done {
-                Ok(Ok(())) => {}
-                Ok(Err(why)) => return Err(wrong("customers were at work", why)),
-                Err(e) => return Err(wrong("customers were at work", e.to_string())),
-            }
+    }
+
+    /// What the bank's people do while no customer is at work; newcomers join the town. The world goes wrong, and is
+    /// right again when this ends.
+    async fn prepare(&mut self, town: &mut Arc<Town>, night: bool) -> Result<(), Wrong> {
+        let off = |why| wrong("the office was at work", why);
+        let fresh = std::mem::take(&mut *self.newcomers.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(town) = Arc::get_mut(town) {
+            town.people.extend(fresh);
+        }
+        let leaving = (!night && self.dice.below(2) == 0).then(|| {
+            let at = self.dice.below(town.people.len() as u64);
+            town.people[usize::try_from(at).unwrap_or(0)].clone()
+        });
+        if let Some(person) = &leaving {
+            self.bank.empty(town, person).await;
+            self.rest(town).await?;
+        }
+        self.bank.faults.set_on(true);
+        if let Some(person) = &leaving {
+            self.bank.close(town, person).await.map_err(off)?;
+        }
+        self.bank.mark_somebody(town, &self.dice).await.map_err(off)?;
+        if !night && self.dice.below(3) == 0 {
+            self.bank.change_terms(&self.dice).await.map_err(off)?;
         }
         self.bank.faults.set_on(false);
         self.rest(town).await
@@ -291,15 +394,33 @@ fn at(day: BusinessDate, ms: i64) -> Timestamp {
 }
 
 /// Takes interest once a day, as soon as the day has begun, or a moment before.
-async fn claim(town: &Town, who: usize, day: BusinessDate, dice: &Dice) -> Result<(), String> {
-    tokio::time::sleep(Duration::from_millis(dice.below(RUSH_MS))).await;
+async fn claim(town: &Town, who: usize, day: BusinessDate, dice: &Dice, time: &Time) -> Result<(), String> {
+    // Many come in the last and the first moment.
+    let pause = if dice.below(5) == 0 { NIGHT_MS.unsigned_abs() - dice.below(2) } else { dice.below(RUSH_MS) };
+    tokio::time::sleep(Duration::from_millis(pause)).await;
     let teller = town.teller(who)?;
     let account = town.people[who].account;
     let key = format!("claim-{day}");
-    if dice.below(2) == 0 {
-        teller.claim(KRW, &key, account).await;
-    } else {
-        teller.claim_by_channel(KRW, &key, account).await;
+    let midnight = Timestamp::start_of(day, UtcOffset::SEOUL);
+    let sent = time.now();
+    if sent.plus_micros(1) == midnight {
+        probe::reached("claim-in-the-last-microsecond-of-a-day");
+    }
+    if sent == midnight {
+        probe::reached("claim-in-the-first-microsecond-of-a-day");
+    }
+    match dice.below(8) {
+        0..=2 => drop(teller.claim(KRW, &key, account).await),
+        3..=5 => drop(teller.claim_by_channel(KRW, &key, account).await),
+        6 => {
+            let (one, other) = tokio::join!(teller.client.screen(account), teller.client.screen(account));
+            drop((one, other));
+            teller.claim_by_channel(KRW, &key, account).await;
+        }
+        _ => drop(race(&teller, [key, format!("again-{day}")], account).await),
+    }
+    if sent < midnight && time.now() > midnight {
+        probe::reached("claim-sent-before-midnight-and-answered-after");
     }
     Ok(())
 }

@@ -8,9 +8,10 @@
 //! | part | what it does |
 //! |---|---|
 //! | [`faults`] | what can go wrong, and how often it did |
-//! | [`bank`], [`node`], [`store`] | the services, which die and come back, and their disks |
-//! | [`broker`], [`cache`], [`calls`] | the log, the key-value store and the network |
+//! | [`bank`], [`node`], [`mortal`], [`store`] | the services, which die and come back, and their disks |
+//! | [`broker`], [`members`], [`cache`], [`calls`] | the log and its groups, the key-value store and the network |
 //! | [`time`], [`trace`] | virtual time, and everything that happened as one hash |
+//! | [`office`] | what the bank's own people do |
 //! | [`day`] | what customers do on a day, and how all of it is judged at rest |
 
 pub mod bank;
@@ -19,7 +20,10 @@ pub mod cache;
 pub mod calls;
 pub mod day;
 pub mod faults;
+pub mod members;
+pub mod mortal;
 pub mod node;
+pub mod office;
 pub mod store;
 pub mod time;
 pub mod trace;

@@ -1,7 +1,7 @@
 //! One service on one machine: it can die at any moment and comes back by itself, with what was flushed.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,8 +26,11 @@ use jangbu_platform::task::Home;
 use jangbu_platform::telemetry::Metrics;
 use jangbu_platform::{migrate, probe};
 
+use super::broker::{Broker, Line};
 use super::calls::{give, way_to};
 use super::faults::Faults;
+use super::members::Members;
+use super::mortal::{Doing, Mortal};
 use super::seed_of;
 use super::store::Storage;
 use super::time::{NodeClock, Time};
@@ -35,6 +38,9 @@ use super::trace::Trace;
 
 /// How long a machine is down at least and at most, milliseconds.
 const DOWN_MS: (u64, u64) = (20, 3_000);
+
+/// Tries of a start once nothing goes wrong any more.
+const TRIES_MAX: u32 = 20;
 
 /// What a node and its disk know of where they stand.
 pub struct Site {
@@ -45,9 +51,16 @@ pub struct Site {
     /// What has happened.
     pub trace: Arc<Trace>,
     home: Mutex<Home>,
+    starting: AtomicBool,
 }
 
 impl Site {
+    /// Whether it is on its way up.
+    #[must_use]
+    pub fn is_starting(&self) -> bool {
+        self.starting.load(SeqCst)
+    }
+
     /// The home of its tasks in its present life.
     #[must_use]
     pub fn home(&self) -> Home {
@@ -71,8 +84,12 @@ pub struct Around {
     pub seed: u64,
     /// True time.
     pub time: Arc<Time>,
-    /// The log.
-    pub log: Log,
+    /// The broker.
+    pub broker: Arc<Broker>,
+    /// Members of each group that every service has.
+    pub members: usize,
+    /// Calls that a service has under way at most while things go wrong.
+    pub calls_max: usize,
     /// The key-value store.
     pub kv: Kv,
     /// Who signs credentials.
@@ -101,6 +118,8 @@ pub struct Node {
 /// A node's present life.
 struct Life {
     router: Router,
+    /// The same with room for few.
+    narrow: Router,
     part: Arc<Part>,
 }
 
@@ -111,7 +130,7 @@ impl Node {
         let name = opener.spec.name.to_owned();
         let file = dir.join(format!("{name}.db"));
         let (faults, trace) = (Arc::clone(faults), Arc::clone(trace));
-        let site = Arc::new(Site { name, faults, trace, home: Mutex::default() });
+        let site = Arc::new(Site { name, faults, trace, home: Mutex::default(), starting: AtomicBool::new(false) });
         let storage = Storage::new(Arc::clone(&site), &file);
         let clock = NodeClock::new(Arc::clone(&around.time));
         let (life, lives) = (Mutex::default(), AtomicU64::new(0));
@@ -120,8 +139,13 @@ impl Node {
 
     /// Answers a request; nothing when it is down, or dies meanwhile.
     pub async fn answer(&self, request: Request<Body>) -> Option<Response<Body>> {
-        let router = self.life.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.router.clone();
-        let answered = self.site.home().visit(give(router, request)).await;
+        let router = {
+            let life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
+            let life = life.as_ref()?;
+            if self.site.faults.are_on() { life.narrow.clone() } else { life.router.clone() }
+        };
+        let answering = Mortal::new(&self.site, Doing::Request, give(router, request));
+        let answered = self.site.home().visit(answering).await;
         if answered.is_none() {
             probe::reached("node-died-under-a-request");
         }
@@ -142,7 +166,10 @@ impl Node {
     pub async fn start(self: &Arc<Self>) -> Result<(), Failed> {
         let home = Home::default();
         *self.site.home.lock().unwrap_or_else(PoisonError::into_inner) = home.clone();
-        let Some(opened) = home.visit(self.open()).await else {
+        self.site.starting.store(true, SeqCst);
+        let opened = home.visit(self.open()).await;
+        self.site.starting.store(false, SeqCst);
+        let Some(opened) = opened else {
             probe::reached("node-died-while-it-started");
             return Ok(());
         };
@@ -150,12 +177,37 @@ impl Node {
         let around = &self.around;
         let edge = Edge::new(self.gate(), self.dice("edge"), around.metrics.clone());
         let router = with_fallbacks(edge.open(&service.name, service.router.clone()));
+        let edge = edge.with_calls_max(around.calls_max);
+        let narrow = with_fallbacks(edge.open(&service.name, service.router.clone()));
         let part = Arc::new(Part::of(service));
-        let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
-        part.run(&around.log, &clock, &stop, |work| drop(home.spawn(work)));
-        *self.life.lock().unwrap_or_else(PoisonError::into_inner) = Some(Life { router, part });
+        self.run(&part, &home, &stop);
+        *self.life.lock().unwrap_or_else(PoisonError::into_inner) = Some(Life { router, narrow, part });
         around.ask.open_here(&self.site.name, way_to(self));
         Ok(())
+    }
+
+    /// Starts all that runs by itself, with more than one member of each group where the seed says so.
+    fn run(&self, part: &Part, home: &Home, stop: &Stop) {
+        let (log, clock) = (self.log(), Arc::clone(&self.clock) as Arc<dyn Clock>);
+        let relays = std::iter::repeat_n(Doing::Relay, part.outgoing.len());
+        let consumers = std::iter::repeat_n(Doing::Consumer, part.consumers.len());
+        let mut doing = relays.chain(consumers);
+        part.run(&log, &clock, stop, |work| {
+            let doing = doing.next().unwrap_or(Doing::Job);
+            drop(home.spawn(Mortal::new(&self.site, doing, work)));
+        });
+        for consumer in &part.consumers {
+            for _ in 1..self.around.members {
+                let work = consumer.clone().run(log.clone(), stop.clone());
+                drop(home.spawn(Mortal::new(&self.site, Doing::Consumer, work)));
+            }
+        }
+    }
+
+    /// Its way to the broker.
+    fn log(&self) -> Log {
+        let line = Arc::new(Line::new(&self.around.broker, &self.site));
+        Log::with_groups(Arc::clone(&line) as _, Arc::new(Members::new(&line)))
     }
 
     fn gate(&self) -> Gate {
@@ -172,20 +224,20 @@ impl Node {
         let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
         let dice = self.dice("service");
         let db = Db::on(self.storage.open()?, Arc::clone(&clock), dice.clone());
-        retried(|| Box::pin(migrate::apply(&db, self.opener.spec.migrations))).await?;
+        self.retried(|| Box::pin(migrate::apply(&db, self.opener.spec.migrations))).await?;
         let around = &self.around;
         let world = World {
             db,
             clock,
             dice,
             offset: UtcOffset::SEOUL,
-            log: around.log.clone(),
+            log: self.log(),
             data_key: Arc::clone(&around.data_key),
             ask: around.ask.named(&self.site.name),
             metrics: around.metrics.clone(),
             kv: around.kv.clone(),
         };
-        retried(|| (self.opener.open)(world.clone())).await
+        self.retried(|| (self.opener.open)(world.clone())).await
     }
 
     /// Sees to it that it lives on after each death. Runs until it is dropped.
@@ -219,16 +271,17 @@ impl Node {
         let doing = || format!("settling the disk of {}", self.site.name);
         self.storage.settle().map_err(|e| Failed::Storage { doing: doing(), why: e.to_string() })
     }
-}
 
-/// Tries again what failed because the world did: an operator starts a service again too.
-async fn retried<'a, T>(mut work: impl FnMut() -> BoxFuture<'a, Result<T, Failed>>) -> Result<T, Failed> {
-    let mut tries = 0;
-    loop {
-        match work().await {
-            Err(Failed::Busy(_) | Failed::Storage { .. } | Failed::Unavailable(_)) if tries < 20 => tries += 1,
-            done => return done,
+    /// Tries again what failed because the world did: an operator starts a service again too.
+    async fn retried<'a, T>(&self, mut work: impl FnMut() -> BoxFuture<'a, Result<T, Failed>>) -> Result<T, Failed> {
+        let mut tries = 0;
+        loop {
+            match work().await {
+                Err(Failed::Busy(_) | Failed::Storage { .. } | Failed::Unavailable(_)) if tries < TRIES_MAX => {}
+                done => return done,
+            }
+            tries += u32::from(!self.site.faults.are_on());
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
