@@ -8,6 +8,7 @@
 //! | part | what it does |
 //! |---|---|
 //! | [`faults`] | what can go wrong, and how often it did |
+//! | [`rare`] | what a standard set of runs must have met |
 //! | [`bank`], [`node`], [`mortal`], [`store`] | the services, which die and come back, and their disks |
 //! | [`broker`], [`members`], [`cache`], [`calls`] | the log and its groups, the key-value store and the network |
 //! | [`time`], [`trace`] | virtual time, and everything that happened as one hash |
@@ -24,6 +25,7 @@ pub mod members;
 pub mod mortal;
 pub mod node;
 pub mod office;
+pub mod rare;
 pub mod store;
 pub mod time;
 pub mod trace;
