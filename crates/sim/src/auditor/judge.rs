@@ -133,8 +133,25 @@ fn place(event: u64) -> usize {
 }
 
 /// Finds out between which postings each refusal was decided, and whether postings keep the order of their callers:
-/// who was answered before another was sent comes first.
+/// who was answered before another was sent comes first. Each instance has an order of its own.
 fn order(posted: &[Posted], refused: &mut [Refused], findings: &mut Vec<String>) {
+    let instances: BTreeSet<String> = refused.iter().map(|r| r.key.instance.clone()).collect();
+    let of_posted = posted.iter().map(|p| p.key.instance.clone());
+    for instance in of_posted.chain(instances).collect::<BTreeSet<String>>() {
+        let first = posted.partition_point(|p| p.key.instance < instance);
+        let count = posted[first..].partition_point(|p| p.key.instance == instance);
+        let refused = refused.iter_mut().filter(|r| r.key.instance == instance);
+        order_one(&posted[first..first + count], first, refused, findings);
+    }
+}
+
+/// The same for one instance, whose postings begin at the place `first`.
+fn order_one<'a>(
+    posted: &[Posted],
+    first: usize,
+    refused: impl Iterator<Item = &'a mut Refused>,
+    findings: &mut Vec<String>,
+) {
     let sorted = |by: fn(&Posted) -> u64| {
         let mut order: Vec<(u64, usize)> = posted.iter().enumerate().map(|(i, p)| (by(p), i)).collect();
         order.sort_unstable();
@@ -159,15 +176,14 @@ fn order(posted: &[Posted], refused: &mut [Refused], findings: &mut Vec<String>)
         by_begin.get(begun).map_or(posted.len(), |(_, at)| *at)
     };
     for (at, p) in posted.iter().enumerate() {
-        // Instances are sorted apart, so only requests of one instance are ordered by it.
         let earlier = after(p.begun);
-        if earlier > at && posted[earlier - 1].key.instance == p.key.instance {
+        if earlier > at {
             let other = &posted[earlier - 1].key.key;
             findings.push(format!("{}: sent after {other} was answered, but posted before it", p.key.key));
         }
     }
     for r in refused {
-        (r.from, r.upto) = (after(r.from as u64), before(r.upto as u64));
+        (r.from, r.upto) = (first + after(r.from as u64), first + before(r.upto as u64));
     }
 }
 
