@@ -128,18 +128,18 @@ struct Dial {
 }
 
 impl Faults {
-    /// Dials drawn from a seed: half of the kinds are off, so that seeds differ in kind; `without` are off anyway.
+    /// Dials drawn from a seed: a quarter of the kinds is off, so that seeds differ in kind; `without` are off anyway.
     #[must_use]
     pub fn drawn(seed: u64, level: Level, without: &[Fault]) -> Faults {
         let dial = |kind: &Fault| {
             let dice = Dice::seeded(seed_of(seed, kind.name()));
-            let strength = dice.below(8); // below four: off
+            let strength = dice.below(8); // below two: off
             let most = match level {
                 Level::None => 0,
                 Level::Some => kind.rate() / 10,
                 Level::Hostile => kind.rate(),
             };
-            let rate = if strength < 4 || without.contains(kind) { 0 } else { most >> (strength - 4) };
+            let rate = if strength < 2 || without.contains(kind) { 0 } else { most >> ((strength - 2) / 2) };
             Dial { rate, dice, happened: AtomicU64::new(0) }
         };
         Faults { on: AtomicBool::new(false), kinds: Fault::ALL.iter().map(dial).collect() }

@@ -211,7 +211,18 @@ impl Hand {
                 let until = self.until();
                 (service, What::Post(Command::Hold { account, amount: self.amount(), until }))
             }
-            4 if !self.holds.is_empty() => (service, What::Post(self.settle())),
+            4 if !self.holds.is_empty() => {
+                let what = What::Post(self.settle());
+                if self.now_and_then(self.habits.double_tap_per_mille) {
+                    // Another tries to settle the same hold at the same time.
+                    let other = self.altered(&what);
+                    let keys = [self.town.keys.next(), self.town.keys.next()];
+                    let (one, other) =
+                        tokio::join!(service.send(KRW, &keys[0], &what), service.send(KRW, &keys[1], &other));
+                    return Ok(one && other);
+                }
+                (service, what)
+            }
             5 if !self.postings.is_empty() => {
                 let posting = self.postings[self.below(self.postings.len())];
                 (service, What::Post(Command::Reversal { posting, reason: "a mistake".to_owned() }))
@@ -294,6 +305,10 @@ impl Hand {
                 _ => Command::Transfer { from, to: self.payee(who), amount, memo: None },
             };
             commands.push((self.town.keys.next(), command));
+        }
+        if self.now_and_then(self.habits.double_tap_per_mille) {
+            let (one, other) = tokio::join!(service.batch(KRW, &commands), service.batch(KRW, &commands));
+            return one.is_ok() && other.is_ok();
         }
         service.batch(KRW, &commands).await.is_ok()
     }
