@@ -229,7 +229,7 @@ impl Ledger {
         let room = self.pipeline.room(if self.db.sole_owner() { BATCHES_UNDER_WAY_MAX } else { 1 }).await;
         let mut tx = self.db.begin(flow).await?;
         let mut state = self.state.lock().await;
-if !self.db.sole_owner() {
+        if !self.db.sole_owner() {
             *state = self.blank(&mut tx).await?;
         } else if !self.is_current(&state) {
             if state.ready {
