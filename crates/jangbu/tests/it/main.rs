@@ -15,6 +15,7 @@ mod races;
 mod running;
 mod shared;
 mod server;
+mod simulated;
 mod stories;
 mod tutorials;
 mod world;
