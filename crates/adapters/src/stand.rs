@@ -2,7 +2,7 @@
 
 use std::io::{Error, ErrorKind, Result};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -17,33 +17,17 @@ const LOOKS_MAX: u32 = 600;
 #[derive(Debug)]
 pub struct Server {
     url: String,
-    _private: Option<Private>,
+    _keeper: Option<Keeper>,
 }
 
-#[derive(Debug)]
-struct Private {
-    _keeper: Keeper,
-    // After the keeper: the directory goes when nobody writes into it any more.
-    _dir: Dir,
-}
-
-#[derive(Debug)]
-struct Dir(PathBuf);
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0); // what stays lies in the directory for what may go
-    }
-}
-
-/// A shell that ends the server when it hears nothing of us any more.
+/// A shell that ends the server, and removes its folder, when it hears nothing of us any more.
 #[derive(Debug)]
 struct Keeper(Child);
 
 impl Drop for Keeper {
     fn drop(&mut self) {
         drop(self.0.stdin.take());
-        let _ = self.0.wait(); // or it would be writing into its directory while that is removed
+        let _ = self.0.wait(); // whoever asks for the folder afterwards finds it gone
     }
 }
 
@@ -55,16 +39,16 @@ impl Server {
     /// None is named, and MariaDB's programs are not installed or don't start.
     pub fn mysql(under: &Path) -> Result<Server> {
         if let Ok(url) = std::env::var(MYSQL_VARIABLE) {
-            return Ok(Server { url: url.trim_end_matches('/').to_owned(), _private: None });
+            return Ok(Server { url: url.trim_end_matches('/').to_owned(), _keeper: None });
         }
         let under = under.canonicalize()?;
-        let dir = Dir(under.join(format!("jangbu-mariadb-{}", std::process::id())));
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        install(&dir.0)?;
-        let keeper = Keeper(start(&dir.0, port)?);
-        wait(port, &dir.0)?;
+        let dir = under.join(format!("jangbu-mariadb-{}-{port}", std::process::id()));
+        install(&dir)?;
+        let keeper = Keeper(start(&dir, port)?);
+        wait(port, &dir)?;
         let url = format!("mysql://root@127.0.0.1:{port}");
-        Ok(Server { url, _private: Some(Private { _keeper: keeper, _dir: dir }) })
+        Ok(Server { url, _keeper: Some(keeper) })
     }
 
     /// The URL of one of its databases.
@@ -96,9 +80,12 @@ fn install(dir: &Path) -> Result<()> {
 fn start(dir: &Path, port: u16) -> Result<Child> {
     let user = if std::env::var("USER").is_ok_and(|user| user != "root") { "" } else { "--user=root" };
     // The shell's input ends when this process does, however it ends.
-    let script = "mariadbd \"$@\" & server=$!; read -r _; kill \"$server\" 2>/dev/null; wait \"$server\"";
+    let script =
+        "mariadbd \"$@\" & server=$!; read -r _; kill \"$server\" 2>/dev/null; wait \"$server\"; rm -rf \"$0\"";
     Command::new("sh")
-        .args(["-c", script, "sh", "--no-defaults"])
+        .args(["-c", script])
+        .arg(dir)
+        .arg("--no-defaults")
         .args((!user.is_empty()).then_some(user))
         .arg(format!("--datadir={}", dir.display()))
         .arg(format!("--socket={}", dir.join("socket").display()))
