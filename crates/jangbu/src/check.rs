@@ -28,6 +28,7 @@ use serde::Serialize;
 use self::beside::{Journals, Moved, OnTheWay, Postings, place};
 use self::way::Way;
 use crate::services::ALL;
+use crate::shared::LogPlace;
 use crate::store::Store;
 use crate::{Ended, Failure, Verdict};
 
@@ -94,7 +95,12 @@ struct Ledger {
 /// # Errors
 /// There is no bank in the directory, or it can't be read.
 pub fn run(args: Args) -> Ended {
-    let (dir, store) = crate::config::place(args.data, args.config)?;
+    let (dir, store, log) = crate::config::place(args.data, args.config)?;
+    if !matches!(log, LogPlace::Embedded) {
+        let why =
+            "check reads the log in the bank's directory: what is under way on brokers it can't tell from what is lost";
+        return Err(Failure::Use(why.into()));
+    }
     let check = Check { dir, store, quiet: args.json, read: Vec::new(), breaks: Breaks::default(), ledger: None };
     let report = crate::runtime()?.block_on(check.all())?;
     if args.json {

@@ -138,7 +138,7 @@ async fn transfers_in_opposite_order_lose_and_double_nothing() {
                 // Two callers share each key and send it to different processes.
                 let pair = n / 2;
                 let (a, b) = ((pair + round) % 6, (pair + round + 1 + round % 5) % 6);
-                let (a, b) = if pair % 2 == 0 { (a, b) } else { (b, a) };
+                let (a, b) = if pair.is_multiple_of(2) { (a, b) } else { (b, a) };
                 if a == b {
                     continue;
                 }
@@ -281,7 +281,7 @@ async fn batches_over_the_same_accounts_keep_every_serial() {
                     let (from, to) = (two.accounts[a], two.accounts[if a == b { (b + 1) % 10 } else { b }]);
                     two.fresh(Action::Transfer { from, to, amount: 1 })
                 };
-                let size = if n % 3 == 0 { 1 } else { 40 };
+                let size = if n.is_multiple_of(3) { 1 } else { 40 };
                 let outcomes = two.post(n % 2, (0..size).map(transfer).collect()).await;
                 done += outcomes.iter().filter(|outcome| newly(outcome)).count();
             }
