@@ -113,4 +113,6 @@ ids! {
     QuoteId("fxq");
     /// An exchange.
     ExchangeId("fxe");
+    /// An instance of a saga.
+    SagaId("sga");
 }

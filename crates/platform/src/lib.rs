@@ -28,6 +28,7 @@ pub mod probe;
 pub mod promises;
 pub mod relay;
 pub mod running;
+pub mod saga;
 pub mod serve;
 pub mod service;
 mod sqlite;
