@@ -1,6 +1,7 @@
 //! A stand for tests: one service behind the edge in this process, called as callers call it, at a time that is moved
 //! by hand. Not for running a bank: nothing here relays, consumes or looks for work by itself.
 
+pub mod drill;
 pub mod promises;
 
 use std::path::Path;
