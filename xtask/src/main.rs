@@ -4,6 +4,7 @@
 
 mod codes;
 mod crates;
+mod defects;
 mod packages;
 mod reserved;
 mod rules;
@@ -22,6 +23,8 @@ usage: cargo xtask COMMAND
   servers start|stop|status [--dir DIR]
                MariaDB, Kafka and Redis of this checkout's own, in target/servers unless told; start prints what a
                service's configuration and tests say to use them
+  defects [--seeds N]
+               plants each defect of the list in the bank and lets the simulation look for it
   code-pages   begins the missing pages of docs/codes";
 
 fn main() -> ExitCode {
@@ -32,6 +35,11 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(&root),
         ["test" | "ci"] => stages::test(&root),
         ["code-pages"] => codes::write_pages(&root),
+        ["defects"] => defects::run(&root, None),
+        ["defects", "--seeds", seeds] => match seeds.parse() {
+            Ok(seeds) => defects::run(&root, Some(seeds)),
+            Err(e) => Err(format!("--seeds {seeds}: {e}")),
+        },
         ["servers", what @ ("start" | "stop" | "status")] => servers::run(what, &root.join("target/servers")),
         ["servers", what @ ("start" | "stop" | "status"), "--dir", dir] => {
             std::path::absolute(dir).map_err(|e| format!("{dir}: {e}")).and_then(|dir| servers::run(what, &dir))

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::rules::{Offence, check_file};
-use crate::{codes, crates};
+use crate::{codes, crates, defects};
 
 /// The list of known offenders: rule, file and how many offences, a line each.
 const DEBTS: &str = "xtask/tidy-debts.txt";
@@ -26,11 +26,14 @@ pub fn run(root: &Path) -> Result<(), String> {
     files.sort();
     let mut offences = crates::check(root)?;
     offences.extend(codes::check(root)?);
+    let mut texts = BTreeMap::new();
     for file in &files {
         let text = fs::read_to_string(file).map_err(|e| format!("reading {}: {e}", file.display()))?;
         let name = file.strip_prefix(root).unwrap_or(file).to_string_lossy().replace('\\', "/");
         offences.extend(check_file(&name, &text));
+        texts.insert(name, text);
     }
+    offences.extend(defects::check(root, &texts)?);
     let debts = fs::read_to_string(root.join(DEBTS)).map_err(|e| format!("reading {DEBTS}: {e}"))?;
     let complaints = settle(&offences, &debts)?;
     if complaints.is_empty() {

@@ -10,8 +10,10 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jangbu_contracts::deposit::{self as wire, PostingRecordedV1};
 use jangbu_kernel::id::{AccountId, JournalId};
+use jangbu_kernel::time::UtcOffset;
 use jangbu_platform::consumer::{Handler, Reject};
 use jangbu_platform::db::{Event, Fault, Inserted, Tx};
+use jangbu_platform::defect::planted;
 use jangbu_platform::telemetry::Counter;
 
 use crate::domain::chart::{CUSTOMER_DEPOSITS, Side, of_bank};
@@ -95,7 +97,7 @@ impl<'a> Batch<'a> {
         if paid.posting != posting.id {
             return Err(poison(format!("{} pays {}, but came with {}", paid.id, paid.posting, posting.id)));
         }
-        if let Some(lines) = figures.tax_lines() {
+        if let Some(lines) = figures.tax_lines().filter(|_| !planted("tax-left-in-suspense")) {
             self.journal(recorded, JournalId::from_bytes(paid.id.to_bytes()), TAX_KIND, &lines)?;
         }
         let customer = posting.entries.iter().find(|entry| entry.serial.is_some());
@@ -109,7 +111,11 @@ impl<'a> Batch<'a> {
             date: posting.business_date,
             from: paid.from,
             to: paid.to,
-            amounts: [figures.gross, figures.income_tax, figures.local_tax, figures.other_tax, figures.net],
+            amounts: if planted("taxes-swapped") {
+                [figures.gross, figures.local_tax, figures.income_tax, figures.other_tax, figures.net]
+            } else {
+                [figures.gross, figures.income_tax, figures.local_tax, figures.other_tax, figures.net]
+            },
         });
         Ok(())
     }
@@ -121,7 +127,10 @@ impl<'a> Batch<'a> {
         kind: &'a str,
         lines: &Lines,
     ) -> Result<(), Reject> {
-        let wire::Posting { currency, business_date: date, posted_at, .. } = recorded.posting;
+        let wire::Posting { currency, business_date: mut date, posted_at, .. } = recorded.posting;
+        if planted("journal-dated-by-clock") {
+            date = posted_at.business_date(UtcOffset::SEOUL);
+        }
         let instance = recorded.instance.as_str();
         for line in lines {
             let (debits, credits) = self.moved.entry((line.code, currency, instance, date)).or_default();
@@ -185,6 +194,9 @@ impl Handler for Postings {
             // posting that then stands alone is compared.
             let alone = events.len() == 1;
             if alone && batch.stands(tx).await? {
+                if planted("inbox-unchecked") {
+                    store::add_totals(tx, &batch.moved).await?;
+                }
                 return Ok(());
             }
             batch.write(tx, alone).await?;

@@ -13,6 +13,7 @@ use jangbu_contracts::deposit::InterestPreview;
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::AccountId;
 use jangbu_kernel::time::Timestamp;
+use jangbu_platform::defect::planted;
 use jangbu_platform::kv::CacheKey;
 use jangbu_platform::probe;
 use jangbu_platform::telemetry::Metrics;
@@ -50,11 +51,20 @@ pub struct Kept {
 
 /// Where the cache keeps the preview of an account on a day.
 pub fn key(id: AccountId, day: BusinessDate) -> CacheKey<Kept> {
+    if planted("preview-without-day") {
+        return CacheKey::new("channel.preview", format_args!("{id}"));
+    }
     CacheKey::new("channel.preview", format_args!("{id}:{day}"))
 }
 
 fn fits(interest: &InterestToday, found: &Found, today: BusinessDate) -> bool {
     let days = (interest.preview.from, interest.preview.to);
+    if planted("cache-believed") {
+        return interest.as_of == today;
+    }
+    if planted("preview-without-day") {
+        return interest.preview.from > found.account.interest_paid_through;
+    }
     interest.as_of == today && is_todays(days, today, found.account.interest_paid_through)
 }
 
@@ -110,7 +120,8 @@ async fn ask(channel: &Channel, found: &Found, today: BusinessDate) -> Option<In
     let preview = instances::get::<InterestPreview>(channel, found.instance, &path).await.ok()??;
     let interest = InterestToday { as_of: preview.to.add_days(1), preview };
     if fits(&interest, found, today) {
-        let until = Timestamp::start_of(today.add_days(1), channel.offset);
+        let kept_days = if planted("preview-without-day") { 2 } else { 1 };
+        let until = Timestamp::start_of(today.add_days(kept_days), channel.offset);
         let kept = Kept { account: id, interest: interest.clone() };
         // Not kept is asked again: losing this costs a call.
         let _ = channel.kv.put(&key(id, today), &kept, until).await;

@@ -7,6 +7,7 @@ use jangbu_kernel::id::CustomerId;
 use jangbu_platform::audit::{self, Deed};
 use jangbu_platform::auth::Caller;
 use jangbu_platform::db::{Answer, Fault, Key, Recall, Tx};
+use jangbu_platform::defect::planted;
 use jangbu_platform::service::World;
 
 use crate::store::{self, Stored};
@@ -120,6 +121,10 @@ pub async fn set_mark(
     }
     store::put_mark(&mut tx, id, (mark, body.on), (&body.reason, &by.subject), version).await?;
     let customer = open(world, id, stored)?;
+    if planted("event-outside-unit") {
+        tx.commit().await?;
+        tx = world.db.begin("customer.tell").await?;
+    }
     tell(&mut tx, &customer, version)?;
     let (who, subject) = (by.to_string(), id.to_string());
     let result = format!("{mark} was {}", if body.on { "set" } else { "cleared" });

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use jangbu_platform::db::Fault;
+use jangbu_platform::defect::planted;
 use jangbu_platform::{probe, task};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -142,7 +143,10 @@ async fn post_batch(ledger: &Arc<Ledger>, room: Room, batch: Vec<Request>) {
     }
 }
 
-async fn answer(waiters: Vec<Waiter>, answers: Answers) {
+async fn answer(mut waiters: Vec<Waiter>, answers: Answers) {
+    if planted("answers-crossed") {
+        waiters.reverse();
+    }
     match answers.await {
         Ok(outcomes) => {
             let mut outcomes = outcomes.into_iter();

@@ -15,6 +15,7 @@ use jangbu_kernel::money::Currency;
 use jangbu_kernel::time::{Timestamp, UtcOffset};
 use jangbu_platform::clock::ticks;
 use jangbu_platform::db::{Db, Fault, Tx};
+use jangbu_platform::defect::planted;
 use jangbu_platform::dice::Dice;
 use jangbu_platform::probe;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -296,7 +297,7 @@ impl Ledger {
                 let flush = if posted { state.flush.clone() } else { state.settled.clone() };
                 let seen = look(account, owner);
                 drop(state);
-                if let Some(flush) = flush {
+                if let Some(flush) = flush.filter(|_| !planted("look-before-flush")) {
                     flush.await?;
                 }
                 return Ok(Some(seen));
@@ -403,9 +404,15 @@ impl Ledger {
         state.last_no = store::accounts::last_no(tx).await?;
         state.seq = store::postings::last_seq(tx).await?;
         state.keys = Keys::above(store::postings::last_key(tx).await?);
+        if planted("keys-forgotten") {
+            state.keys = Keys::above(String::new());
+        }
         let mut from = store::accounts::folded(tx).await? + 1;
         if from <= state.seq {
             probe::reached("memory-read-with-balances-not-written-back");
+        }
+        if planted("replay-off-by-one") {
+            from += 1;
         }
         while from <= state.seq {
             let rows = store::postings::range(tx, from, state.seq, POSTINGS_PER_READ_MAX).await?;
@@ -424,7 +431,8 @@ impl Ledger {
             let Some(no) = leg.map(|l| l.account) else { continue };
             self.load(tx, state, no).await?;
             // An account written back after this posting has it already.
-            if state.book.accounts.get(no).is_some_and(|a| a.changed >= posting.seq) {
+            let twice = planted("replayed-twice");
+            if !twice && state.book.accounts.get(no).is_some_and(|a| a.changed >= posting.seq) {
                 probe::reached("memory-read-in-the-midst-of-writing-back");
                 *leg = None;
             } else {
@@ -440,6 +448,7 @@ impl Ledger {
         };
         decide::replay(&mut state.book, &posting, counted_on);
         if posting.kind == Kind::Interest
+            && !planted("paid-through-forgotten")
             && let Some(no) = posting.credit.map(|l| l.account)
             && let Some(paid) = store::days::payment(tx, posting.seq).await?
             && let Some(account) = state.book.accounts.get_mut(no)
@@ -488,7 +497,8 @@ impl Ledger {
             let accounts = |state: &State| run.iter().filter_map(|no| state.book.accounts.get(*no)).cloned().collect();
             self.write_back(generation, |state| Work::Balances(accounts(state))).await?;
         }
-        self.write_back(generation, |_| Work::Folded(upto)).await?;
+        let upto = |state: &State| if planted("folded-too-far") { state.seq } else { upto };
+        self.write_back(generation, |state| Work::Folded(upto(state))).await?;
         unfolded.clear();
         Ok(dirty.len())
     }

@@ -11,6 +11,7 @@ use jangbu_kernel::id::EventId;
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::consumer::{Consumer, Handler, Reject, watch};
 use jangbu_platform::db::{Db, Event, Fault, Tx};
+use jangbu_platform::defect::planted;
 use jangbu_platform::migrate::Migration;
 use jangbu_platform::operators::Desk;
 use jangbu_platform::probe;
@@ -24,7 +25,7 @@ use crate::flows::post::{Outcome, known};
 use crate::flows::products::add_version;
 use crate::flows::standing;
 use crate::flows::totals::Prover;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, millis};
 use crate::store;
 use crate::terms_text::{TermsText, said};
 
@@ -182,6 +183,9 @@ impl Handler for Standing {
     fn applied<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, ()> {
         async move {
             for standing in events.iter().filter_map(|event| read(event).ok()) {
+                if planted("standing-not-in-memory") {
+                    continue;
+                }
                 self.0.take_standing(standing.customer, standing::owner(&standing)).await;
             }
         }
@@ -211,7 +215,8 @@ impl Postings {
 
     fn event(&self, seq: u64, outcome: &Outcome) -> Result<Event, Fault> {
         // The id is made of the posting's place: sent twice, it is known as the same.
-        let id = EventId::from_parts(0, self.0.id_rest(seq));
+        let sending = if planted("event-id-anew") { millis(self.0.db.now()) } else { 0 };
+        let id = EventId::from_parts(sending, self.0.id_rest(seq));
         let topic = topics::postings(&self.0.instance);
         let Outcome::Posted(posted, _) = outcome else {
             let (key, payload) = (String::new(), String::new());
@@ -240,7 +245,10 @@ impl Outgoing for Postings {
 
     fn sent<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Result<(), Fault>> {
         async move {
-            let last = events.last().and_then(|e| self.0.seq_of(e.id.rest()));
+            let mut last = events.last().and_then(|e| self.0.seq_of(e.id.rest()));
+            if planted("relay-marks-all") {
+                last = Some(store::postings::last_seq(&mut self.0.db.read("deposit.sent").await?).await?);
+            }
             let mut tx = self.0.db.begin("deposit.sent").await?;
             store::outbox::sent(&mut tx, last.unwrap_or(0)).await?;
             tx.commit().await

@@ -52,6 +52,10 @@ pub struct Args {
     /// Ends with one line of JSON on stdout, and nothing else there.
     #[arg(long)]
     json: bool,
+    /// A defect to plant, by name; the first seed that finds it ends the run.
+    #[cfg(feature = "defects")]
+    #[arg(long)]
+    defect: Option<String>,
 }
 
 impl Args {
@@ -61,9 +65,24 @@ impl Args {
             found.ok_or_else(|| Failure::Use(format!("{name:?} is no kind of fault")))
         };
         let without = self.without.iter().map(kind).collect::<Result<_, _>>()?;
-        let plan = Plan::of(seed, self.faults);
+        let (plan, defect) = (Plan::of(seed, self.faults), self.planted()?);
         let (customers, days, acts_per_day) = (self.customers, self.days, self.acts);
-        Ok(Plan { customers, days, acts_per_day, without, aloud: self.trace, ..plan })
+        Ok(Plan { customers, days, acts_per_day, without, aloud: self.trace, defect, ..plan })
+    }
+
+    /// The defect that is planted; never one in a build that has none.
+    fn planted(&self) -> Result<Option<&'static str>, Failure> {
+        #[cfg(feature = "defects")]
+        if let Some(name) = &self.defect {
+            let found = jangbu_sim::simulated::defects::named(name);
+            return found.map(Some).ok_or_else(|| Failure::Use(format!("{name:?} is no defect that is listed")));
+        }
+        Ok(None)
+    }
+
+    /// After how many failures the run ends.
+    fn failures_max(&self) -> usize {
+        if matches!(self.planted(), Ok(None)) { TOLD_MAX } else { 1 }
     }
 
     /// The command that runs a seed again.
@@ -77,6 +96,9 @@ impl Args {
         }
         if self.acts != 400 {
             line += &format!(" --acts {}", self.acts);
+        }
+        if let Ok(Some(name)) = self.planted() {
+            line += &format!(" --defect {name}");
         }
         for kind in &self.without {
             line += &format!(" --without {kind:?}");
@@ -122,7 +144,7 @@ pub fn run(args: Args) -> Ended {
                     let mut sum = sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                     sum.reports.insert(n, report);
                     let failed = sum.reports.values().filter(|report| report.failure.is_some()).count();
-                    enough.store(failed >= TOLD_MAX, Ordering::SeqCst);
+                    enough.store(failed >= args.failures_max(), Ordering::SeqCst);
                 }
             });
         }

@@ -22,6 +22,7 @@ use jangbu_kernel::id::DeadLetterId;
 
 use crate::audit::{self, Deed};
 use crate::db::{Db, Event, Fault, Inserted, Tx, Value};
+use crate::defect::planted;
 use crate::log::Log;
 use crate::log::group::Member;
 use crate::probe;
@@ -165,6 +166,9 @@ impl Consumer {
         let done = match records {
             Ok(records) => {
                 let events: Vec<Event> = records.into_iter().map(|record| record.event).collect();
+                if planted("offset-before-work") {
+                    from.taken().await?;
+                }
                 self.take(&events).await?; // the member stays, and gives the same again
                 from.taken().await.map(|()| events.len())
             }
@@ -236,6 +240,10 @@ impl Consumer {
         let mut parked = letters::parked_keys(&mut tx, self.group).await?;
         let all_new = note(&mut tx, self.group, events).await? == Inserted::New;
         if all_new && !events.iter().any(|event| parked.contains(&event.key)) {
+            if planted("inbox-before-work") {
+                tx.commit().await?;
+                tx = self.db.begin("consumer.take").await?;
+            }
             return self.apply(tx, events).await; // the common case
         }
         if !all_new {
@@ -246,7 +254,7 @@ impl Consumer {
         let mut fresh = Vec::with_capacity(events.len());
         for event in events {
             let repeat = !all_new && note(&mut tx, self.group, std::slice::from_ref(event)).await? != Inserted::New;
-            if repeat {
+            if repeat && !planted("inbox-unchecked") {
                 probe::reached("event-came-again-after-its-inbox-row");
                 continue;
             }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use jangbu_kernel::id::EventId;
 
 use crate::db::{Db, Event, Fault, Value};
+use crate::defect::planted;
 use crate::kv::{Kv, Lease};
 use crate::log::Log;
 use crate::service::Stop;
@@ -102,6 +103,9 @@ pub async fn round(outgoing: &dyn Outgoing, log: &Log) -> Result<usize, Fault> {
     let events = outgoing.unsent(EVENTS_PER_ROUND_MAX).await?;
     if !events.is_empty() {
         let told: Vec<Event> = events.iter().filter(|e| !e.event_type.is_empty()).cloned().collect();
+        if planted("relay-marks-first") {
+            outgoing.sent(&events).await?;
+        }
         log.append(&told).await?;
         outgoing.sent(&events).await?;
     }

@@ -15,6 +15,7 @@ use axum::http::Method;
 use jangbu_kernel::id::AccountId;
 use jangbu_platform::ask::{Call, Reply};
 use jangbu_platform::db::{Fault, Key};
+use jangbu_platform::defect::planted;
 use jangbu_platform::http::Known;
 use jangbu_platform::probe;
 
@@ -27,11 +28,15 @@ use crate::{Channel, instances, previews};
 /// [`Fault::Unavailable`] when nobody knows whether it was paid: the same key tells.
 pub async fn claim(channel: &Channel, known: &Known, key: &Key, id: AccountId) -> Result<Option<Reply>, Fault> {
     let Some(found) = instances::find(channel, known, id).await? else { return Ok(None) };
+    let mut own = core_key(&key.caller, &key.key);
+    if planted("core-key-anew") {
+        own = core_key(&key.caller, &channel.clock.now().to_string());
+    }
     let call = Call {
         service: found.instance,
         method: Method::POST,
         path: &format!("/accounts/{id}/interest-claims"),
-        key: Some(&core_key(&key.caller, &key.key)),
+        key: Some(&own),
         body: Bytes::from_static(b"{}"),
     };
     let answer = channel.ask.answer(&call).await;

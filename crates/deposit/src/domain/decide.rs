@@ -3,6 +3,7 @@
 use jangbu_contracts::codes::Code;
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::AccountId;
+use jangbu_platform::defect::planted;
 
 use super::book::{Account, Applied, Book, Day, Effect, Hold};
 use super::chain::Back;
@@ -179,7 +180,8 @@ fn capture(
     };
     let mut plan = Plan::new(Kind::Capture, amount).debit(held.account, effect).bank(bank);
     plan.refers = Some(hold);
-    plan.hold = Some(Hold { remaining: 0, ..held });
+    let remaining = if planted("capture-keeps-rest") { held.remaining - amount } else { 0 };
+    plan.hold = Some(Hold { remaining, ..held });
     failures.none_or(plan)
 }
 
@@ -187,7 +189,7 @@ fn release(book: &Book, hold: u64) -> Result<Plan, Refusal> {
     let held = live_hold(book, hold)?;
     let effect = Effect {
         held: -held.remaining,
-        counted: -held.remaining,
+        counted: if planted("limit-not-given-back") { 0 } else { -held.remaining },
         given_back_to: Some(held.counted_on),
         ..Effect::default()
     };
@@ -219,7 +221,8 @@ fn reversal(book: &Book, original: Option<&Original>, date: BusinessDate) -> Res
         failures.reversed_account(book, no, Direction::Credit, amount, date);
         plan = plan.credit(no, amount);
         if let Some((_, effect)) = plan.credit.as_mut() {
-            (effect.counted, effect.given_back_to) = (-amount, Some(original.counted_on));
+            let times = if planted("limit-given-back-twice") { 2 } else { 1 };
+            (effect.counted, effect.given_back_to) = (-amount * times, Some(original.counted_on));
         }
     }
     plan.bank = original.bank;
@@ -257,7 +260,9 @@ fn carry_out(book: &mut Book, seq: u64, date: BusinessDate, plan: Plan) -> Decid
         let account = book.accounts.get_mut(no)?;
         let before = account.serial;
         let Applied { serial, back, ended: day } = account.apply(seq, date, effect);
-        ended.extend(day.map(|day| (no, day, before)));
+        if effect.ledger <= 0 || !planted("daily-row-skipped") {
+            ended.extend(day.map(|day| (no, day, before)));
+        }
         Some(Leg { account: no, serial, balance: account.ledger, back })
     };
     let debit = leg(book, plan.debit);
@@ -297,9 +302,9 @@ pub fn replay(book: &mut Book, posting: &Posting, counted_on: Option<BusinessDat
     let effect = |ledger: i64, held: i64, counted: i64| Effect {
         ledger,
         held,
-        counted,
+        counted: if planted("limits-forgotten") { 0 } else { counted },
         given_back_to: counted_on.filter(|_| counted < 0),
-        entry: moves,
+        entry: moves && !planted("serial-reused"),
     };
     let on_debit = posting.kind != Kind::Reversal;
     if let Some(account) = posting.debit.and_then(|leg| book.accounts.get_mut(leg.account)) {

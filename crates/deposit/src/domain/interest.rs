@@ -6,6 +6,7 @@ use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::money::Currency;
 use jangbu_kernel::rate::Rate;
 use jangbu_kernel::ratio::Ratio;
+use jangbu_platform::defect::planted;
 
 use super::tax::TaxClass;
 use super::terms::{History, Terms};
@@ -136,7 +137,10 @@ pub fn accrue(
         for (within, rate) in parts(version, balance) {
             let part = version.day_count.fraction(day, end).ok_or(Unworkable::TooLarge)?;
             let yearly = rate.as_ratio().checked_mul(Ratio::whole(within));
-            let interest = yearly.and_then(|y| y.checked_mul(part)).ok_or(Unworkable::TooLarge)?;
+            let mut interest = yearly.and_then(|y| y.checked_mul(part)).ok_or(Unworkable::TooLarge)?;
+            if planted("interest-rounded-early") {
+                interest = Ratio::whole(i64::try_from(interest.round(version.rounding)).unwrap_or(0));
+            }
             accrued.sum = accrued.sum.checked_add(interest).ok_or(Unworkable::TooLarge)?;
             accrued.periods.push(Period { from: day, to: end, balance: within, rate, interest });
         }

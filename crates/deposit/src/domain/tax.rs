@@ -3,6 +3,7 @@
 use jangbu_kernel::rate::Rate;
 use jangbu_kernel::ratio::Ratio;
 use jangbu_kernel::round::{Rounding, truncate_to};
+use jangbu_platform::defect::planted;
 
 /// What is withheld from an interest payment, minor units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,9 +70,10 @@ impl TaxClass {
     #[must_use]
     pub fn withhold(self, gross: i64, unit: i64) -> Tax {
         let [income, local, other] = self.basis_points().map(|points| {
-            let exact = Rate::new(points, 4).ok().and_then(|r| r.as_ratio().checked_mul(Ratio::whole(gross)));
+            let of = if points == 140 && planted("local-tax-of-net") { gross - gross * 1_400 / 10_000 } else { gross };
+            let exact = Rate::new(points, 4).ok().and_then(|r| r.as_ratio().checked_mul(Ratio::whole(of)));
             let whole = exact.map_or(0, |r| r.round(Rounding::Down));
-            truncate_to(i64::try_from(whole).unwrap_or(0), unit)
+            truncate_to(i64::try_from(whole).unwrap_or(0), if planted("tax-to-the-won") { 1 } else { unit })
         });
         Tax { income, local, other }
     }

@@ -24,6 +24,7 @@ use jangbu_kernel::id::{AccountId, InterestId};
 use jangbu_kernel::money::Currency;
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::db::{Fault, Tx};
+use jangbu_platform::defect::planted;
 use jangbu_platform::probe;
 
 use crate::domain::book::{Account, Book, Day, Hold};
@@ -172,7 +173,9 @@ async fn decide_at_once(
     let ledger = Arc::clone(ledger);
     Ok(async move {
         let work = sent.back.await;
-        sent.flush.await?;
+        if !planted("answered-before-flush") {
+            sent.flush.await?;
+        }
         match work {
             Ok(Work::Postings(batch)) => Ok(batch.answer(&ledger)),
             _ => Err(Fault::Unavailable("the ledger is shutting down".into())),
@@ -274,7 +277,7 @@ fn first_places(commands: &[Command]) -> HashMap<&str, usize> {
 /// The outcome of a command of the same batch that came under the same key.
 fn again(before: &Command, outcome: &Outcome, command: &Command) -> Outcome {
     match outcome {
-        _ if before.hash != command.hash => Outcome::KeyReused,
+        _ if before.hash != command.hash && !planted("key-body-unchecked") => Outcome::KeyReused,
         Outcome::Posted(posted, _) => Outcome::Posted(posted.clone(), true),
         Outcome::Refused(refusal, _) => Outcome::Refused(refusal.clone(), true),
         Outcome::KeyReused => Outcome::KeyReused,
@@ -284,7 +287,7 @@ fn again(before: &Command, outcome: &Outcome, command: &Command) -> Outcome {
 /// What the store knows under a key.
 async fn recall(ledger: &Ledger, tx: &mut Tx, state: &mut State, command: &Command) -> Result<Option<Outcome>, Fault> {
     let Some(row) = store::postings::by_key(tx, &command.key).await? else { return Ok(None) };
-    if row.hash != command.hash {
+    if row.hash != command.hash && !planted("key-body-unchecked") {
         return Ok(Some(Outcome::KeyReused));
     }
     let names = ledger.names(tx, Some(&state.book), std::slice::from_ref(&row)).await?;
@@ -380,7 +383,10 @@ async fn prepare(
         Action::Interest { account, .. } => {
             ledger.load(tx, state, number_of(*account)).await?;
             let due = match find(&state.book, *account).map(|a| (a, state.products.get(a.product as usize))) {
-                Some((account, Some(product))) => due(tx, product, account, ended, command.date).await?,
+                Some((account, Some(product))) => {
+                    let again = planted("day-asked-twice").then(|| tx.now().business_date(ledger.offset));
+                    due(tx, product, account, ended, again.unwrap_or(command.date)).await?
+                }
                 _ => None,
             };
             let action = Action::Interest { account: *account, due };
@@ -402,7 +408,10 @@ pub async fn due(
     ended: &[(u64, Day, u64)],
     date: BusinessDate,
 ) -> Result<Option<Interest>, Fault> {
-    let (from, to) = (account.paid_through.add_days(1), date.add_days(-1));
+    let (from, mut to) = (account.paid_through.add_days(1), date.add_days(-1));
+    if planted("interest-of-today") {
+        to = date;
+    }
     if from > to {
         return Ok(None);
     }
@@ -428,7 +437,9 @@ async fn closings(
     let rows = store::days::between(tx, account.no, from, day.date.add_days(-1)).await?;
     let mut days: Vec<(BusinessDate, i64, i64)> = rows.iter().map(|r| (r.date, r.opening, r.closing)).collect();
     let lately = ended.iter().filter(|(no, d, _)| *no == account.no && d.date >= from);
-    days.extend(lately.map(|(_, d, _)| (d.date, d.opening, d.opening + d.credits - d.debits)));
+    if !planted("ended-day-unseen") {
+        days.extend(lately.map(|(_, d, _)| (d.date, d.opening, d.opening + d.credits - d.debits)));
+    }
     let opening = days.first().map_or(day.opening, |(_, opening, _)| *opening);
     let mut closings = vec![(from.add_days(-1), opening)];
     closings.extend(days.iter().map(|(date, _, closing)| (*date, *closing)));
@@ -468,7 +479,9 @@ impl Batch {
 
     /// Collects what a decision writes.
     fn note(&mut self, state: &mut State, at: usize, seq: u64, decided: Decided) -> Result<Posting, Refusal> {
-        self.fresh.push((at, seq));
+        if decided.outcome.is_ok() || !planted("refusal-not-kept") {
+            self.fresh.push((at, seq));
+        }
         self.ended.extend(decided.ended);
         self.holds.extend(decided.hold);
         let posting = decided.outcome?;

@@ -68,13 +68,24 @@ pub struct Plan {
     pub without: Vec<Fault>,
     /// Whether the trace is written to stderr as it grows.
     pub aloud: bool,
+    /// A defect that is planted, in builds that can.
+    pub defect: Option<&'static str>,
 }
 
 impl Plan {
     /// The standard run of a seed: one day of 200 customers.
     #[must_use]
     pub fn of(seed: u64, level: Level) -> Plan {
-        Plan { seed, customers: 200, days: 1, level, acts_per_day: 400, without: Vec::new(), aloud: false }
+        Plan {
+            seed,
+            customers: 200,
+            days: 1,
+            level,
+            acts_per_day: 400,
+            without: Vec::new(),
+            aloud: false,
+            defect: None,
+        }
     }
 }
 
@@ -145,6 +156,8 @@ pub fn run(plan: &Plan, openers: &'static [Opener]) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime can be made");
     probe::watch();
+    #[cfg(feature = "defects")]
+    jangbu_platform::defect::plant(plan.defect);
     let _ = (probe::take(), panics()); // of an earlier run
     runtime.block_on(async {
         let bank = Bank::found(plan, openers, dir.path());

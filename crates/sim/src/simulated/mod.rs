@@ -20,6 +20,7 @@ pub mod broker;
 pub mod cache;
 pub mod calls;
 pub mod day;
+pub mod defects;
 pub mod faults;
 pub mod members;
 pub mod mortal;
