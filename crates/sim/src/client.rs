@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use jangbu_contracts::accounting::TrialBalance;
+use jangbu_contracts::accounting::{TaxPayment, TrialBalance};
 use jangbu_contracts::channel::AccountScreen;
 use jangbu_contracts::customer::{Customer, Register, SetMark};
 use jangbu_contracts::deposit::{
@@ -21,6 +21,7 @@ use jangbu_contracts::deposit::{
 };
 use jangbu_contracts::page::Page;
 use jangbu_contracts::problem::Problem;
+use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::{AccountId, CustomerId};
 use jangbu_kernel::money::Currency;
 use jangbu_kernel::time::Timestamp;
@@ -257,6 +258,16 @@ impl Client {
     /// The general ledger's accounts of one currency, as they stand today.
     pub async fn trial_balance(&self, currency: Currency) -> Answer<TrialBalance> {
         self.get(&format!("/accounting/v1/trial-balance?currency={currency}")).await
+    }
+
+    /// The general ledger's accounts of one currency, as they stood when a day ended.
+    pub async fn trial_balance_on(&self, currency: Currency, date: BusinessDate) -> Answer<TrialBalance> {
+        self.get(&format!("/accounting/v1/trial-balance?currency={currency}&date={date}")).await
+    }
+
+    /// Taxes withheld on a day; `rest` goes on with the query, like `&cursor=…`.
+    pub async fn tax_payments(&self, date: BusinessDate, rest: &str) -> Answer<Page<TaxPayment>> {
+        self.get(&format!("/accounting/v1/tax-payments?date={date}&limit=500{rest}")).await
     }
 
     /// A customer's screen of an account.

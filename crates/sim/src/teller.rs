@@ -98,6 +98,16 @@ impl Teller {
         answer
     }
 
+    /// Looks at the screen of an account; whether there was an answer.
+    pub async fn screen(&self, account: AccountId) -> bool {
+        let asked = self.auditor.as_ref().map(|auditor| auditor.today());
+        let Ok(screen) = self.client.screen(account).await.reply() else { return false };
+        if let (Some(auditor), Some(asked)) = (&self.auditor, asked) {
+            auditor.looked(&screen, asked);
+        }
+        true
+    }
+
     /// Posts many commands at once. The keys must differ.
     ///
     /// # Errors

@@ -48,6 +48,7 @@ impl Auditor {
         let deposit = client.deposit(&ours.instance);
         let shown = deposit.account(id).await.reply()?;
         balances(&shown, &ours, held)?;
+        self.marks(&shown, &ours)?;
         let mut after = seen;
         loop {
             let page = deposit.entries(id, after, ENTRIES_PER_PAGE).await.reply()?;
@@ -73,6 +74,14 @@ impl Auditor {
         days(&told, &ours, self.today())?;
         self.state().told.insert(id, (shown.ledger_balance, after));
         Ok(())
+    }
+
+    /// An account shows its own marks and those of its owner, and no others.
+    fn marks(&self, shown: &Account, ours: &model::Account) -> Result<(), String> {
+        let owners = self.look(|m| m.customers.get(&ours.customer).map(|owner| owner.marks.clone()));
+        let marks: BTreeSet<&String> = ours.marks.iter().chain(owners.iter().flatten()).collect();
+        let bank: BTreeSet<&String> = shown.marks.iter().collect();
+        if bank == marks { Ok(()) } else { Err(format!("marks are {bank:?}, should be {marks:?}")) }
     }
 
     /// Compares the general ledger with the model, currency by currency. All must be at rest, judged, and told.
@@ -147,11 +156,8 @@ impl Auditor {
 fn balances(shown: &Account, ours: &model::Account, held: i64) -> Result<(), String> {
     let bank = (shown.ledger_balance, shown.held, shown.available_balance, shown.last_serial, shown.closed_on);
     let model = (ours.ledger(), held, ours.ledger() - held, ours.entries.len() as u64, ours.closed_on);
-    if bank != model {
-        return Err(format!("balance, held, available, serial, closed are {bank:?}, should be {model:?}"));
-    }
-    let missing: Vec<&String> = ours.marks.iter().filter(|mark| !shown.marks.contains(mark)).collect();
-    if missing.is_empty() { Ok(()) } else { Err(format!("marks {missing:?} are not shown")) }
+    let what = "balance, held, available, serial, closed";
+    if bank == model { Ok(()) } else { Err(format!("{what} are {bank:?}, should be {model:?}")) }
 }
 
 fn entries(page: &[AccountEntry], ours: &model::Account, after: u64) -> Result<(), String> {

@@ -65,8 +65,9 @@ impl Auditor {
         let now = self.clock.now();
         let mut state = self.state();
         let (posted, refused) = collect(&mut state);
-        let State { model, findings, touched, .. } = &mut *state;
+        let State { model, findings, touched, looks, .. } = &mut *state;
         replay(model, findings, &posted, refused);
+        findings.extend(looks.drain(..).filter_map(|look| look.judge(model).err()));
         model.lapse(now);
         for request in &posted {
             touched.extend(accounts_of(model, request));

@@ -6,7 +6,9 @@
 //! refused must have been refusable, with the same codes, at some place between its sending and its answer. A request
 //! whose answer was lost stays open until its key was asked.
 
+mod books;
 mod compare;
+mod events;
 mod judge;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -113,6 +115,8 @@ struct State {
     touched: HashSet<AccountId>,
     /// Keys that the network delivered twice, or that may be by those on the way.
     repeated: HashSet<String>,
+    /// What customers saw of their accounts, not judged yet.
+    looks: Vec<books::Look>,
     /// Balances as the bank told them last, and entries compared.
     told: HashMap<AccountId, (i64, u64)>,
 }
@@ -215,9 +219,11 @@ impl Auditor {
 
     /// A mark of a customer was set or cleared. Only at rest: nobody knows when it reaches requests under way.
     pub fn customer_marked(&self, id: CustomerId, mark: &str, on: bool) {
-        if let Some(customer) = self.state().model.customers.get_mut(&id) {
+        let State { model, touched, .. } = &mut *self.state();
+        if let Some(customer) = model.customers.get_mut(&id) {
             set(&mut customer.marks, mark, on);
         }
+        touched.extend(model.accounts.iter().filter(|(_, account)| account.customer == id).map(|(id, _)| *id));
     }
 
     /// A mark of an account was set or cleared. Only at rest.

@@ -102,10 +102,25 @@ pub struct Done {
     pub bank: Option<String>,
     /// Minor units.
     pub amount: i64,
+    /// The day it belongs to.
+    pub date: BusinessDate,
     /// The day on which it was counted against limits.
     pub taken_on: BusinessDate,
+    /// The interest that it paid.
+    pub paid: Option<Paid>,
     /// Undone.
     pub reversed: bool,
+}
+
+/// Interest that was paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paid {
+    /// First day.
+    pub from: BusinessDate,
+    /// Last day.
+    pub to: BusinessDate,
+    /// Figures.
+    pub due: interest::Due,
 }
 
 /// The whole bank.
@@ -270,9 +285,11 @@ impl Model {
         if let Some(original) = doing.reverses.and_then(|id| self.postings.get_mut(&id)) {
             original.reversed = true;
         }
-        if let Some((account, to)) = doing.pays_interest
+        let mut paid = None;
+        if let (Some((account, to)), Some(due)) = (doing.pays_interest, doing.due)
             && let Some(account) = self.accounts.get_mut(&account)
         {
+            paid = Some(Paid { from: account.paid_through.add_days(1), to, due });
             account.paid_through = to;
         }
         let of = |side| doing.legs.iter().find(|l| l.side == Some(side)).map(|l| l.account);
@@ -282,7 +299,9 @@ impl Model {
             credit: of(Side::Credit),
             bank: doing.bank.first().map(|(name, ..)| name.clone()),
             amount: doing.amount,
+            date,
             taken_on: doing.taken_on.unwrap_or(date),
+            paid,
             reversed: false,
         };
         self.postings.insert(said.id, done);

@@ -9,6 +9,7 @@ use axum::body::Body;
 use futures_util::future::BoxFuture;
 use http::Request;
 use jangbu_contracts::page::Page;
+use jangbu_contracts::topics;
 use jangbu_kernel::time::{Timestamp, UtcOffset};
 use jangbu_platform::ask::Ask;
 use jangbu_platform::auth::{Keyring, Role};
@@ -301,10 +302,15 @@ impl Bank {
     /// All that is wrong.
     pub async fn judge(&self) -> Result<(), Vec<String>> {
         self.auditor.judge()?;
+        let touched = self.auditor.touched();
         let service = self.client(Role::Service, "town").map_err(|why| vec![why])?;
         self.auditor.compare(&service).await?;
         let operator = self.client(Role::Operator, "operator").map_err(|why| vec![why])?;
-        self.auditor.general_ledger(&operator).await
+        self.auditor.general_ledger(&operator).await?;
+        self.auditor.days_of_the_ledger(&operator).await?;
+        self.auditor.screens(&service, &touched).await?;
+        let told = [KRW, FX].map(|instance| self.broker.told(&topics::postings(instance)));
+        self.auditor.events(&told.concat())
     }
 }
 

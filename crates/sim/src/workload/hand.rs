@@ -236,7 +236,7 @@ impl Hand {
             }
             11 => return Ok(self.town.teller(who)?.client.screen(account).await.reply().is_ok()),
             8 => {
-                let amount = Amount::new(1_000_000_000_000).expect("an amount");
+                let amount = self.too_much(account);
                 let transfer = Command::Transfer { from: account, to: self.payee(who), amount, memo: None };
                 (self.town.teller(who)?, What::Post(transfer))
             }
@@ -268,6 +268,14 @@ impl Hand {
             _ => (owner, What::Post(Command::Transfer { from: account, to: other, amount, memo })),
         };
         Ok(self.send(FX, &teller, &what).await)
+    }
+
+    /// More than there is; often all that is on the books, of which a hold keeps a part.
+    fn too_much(&self, account: AccountId) -> Amount {
+        let auditor = self.town.service.auditor.as_ref().filter(|_| self.dice.below(2) == 0);
+        let ledger = auditor.and_then(|a| a.look(|m| m.accounts.get(&account).map(crate::model::Account::ledger)));
+        let all = ledger.and_then(|all| Amount::new(all).ok());
+        all.unwrap_or_else(|| Amount::new(1_000_000_000_000).expect("an amount"))
     }
 
     fn salary(&self, who: usize) -> Command {
