@@ -6,6 +6,7 @@ pub mod account_number;
 pub mod calendar;
 pub mod date;
 pub mod daycount;
+pub mod defect;
 pub mod id;
 pub mod money;
 pub mod rate;

@@ -13,7 +13,6 @@ pub mod consumer;
 pub mod context;
 pub mod crypto;
 pub mod db;
-pub mod defect;
 pub mod dice;
 pub mod edge;
 pub mod files;
@@ -36,4 +35,5 @@ pub mod stand;
 pub mod task;
 pub mod telemetry;
 
+pub use jangbu_kernel::defect;
 pub use sqlite::stepped;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use jangbu_platform::defect::planted;
+use jangbu_kernel::defect::planted;
 use sha2::{Digest, Sha256};
 
 /// Longest key that the core takes, bytes.

@@ -2,8 +2,8 @@
 
 use jangbu_contracts::codes::Code;
 use jangbu_kernel::date::BusinessDate;
+use jangbu_kernel::defect::planted;
 use jangbu_kernel::id::AccountId;
-use jangbu_platform::defect::planted;
 
 use super::book::{Account, Applied, Book, Day, Effect, Hold};
 use super::chain::Back;

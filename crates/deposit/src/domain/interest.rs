@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jangbu_kernel::date::BusinessDate;
+use jangbu_kernel::defect::planted;
 use jangbu_kernel::money::Currency;
 use jangbu_kernel::rate::Rate;
 use jangbu_kernel::ratio::Ratio;
-use jangbu_platform::defect::planted;
 
 use super::tax::TaxClass;
 use super::terms::{History, Terms};

@@ -1,9 +1,9 @@
 //! Withholding tax on interest.
 
+use jangbu_kernel::defect::planted;
 use jangbu_kernel::rate::Rate;
 use jangbu_kernel::ratio::Ratio;
 use jangbu_kernel::round::{Rounding, truncate_to};
-use jangbu_platform::defect::planted;
 
 /// What is withheld from an interest payment, minor units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
