@@ -1,12 +1,14 @@
 //! Puts what happened in order, carries it out in the model, and finds for every refusal a moment that explains it.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::time::{Timestamp, UtcOffset};
 
 use super::{Auditor, Fate, Key, Request, State, Told, codes};
 use crate::model::rules::{Asked, Doing, Verdict, What};
+use crate::model::words::titled;
 use crate::model::{Model, Said};
 
 /// A posted request on its way into the model.
@@ -43,6 +45,16 @@ enum Given {
     RefusedFirst(String),
     /// Turned away.
     TurnedAway(String),
+}
+
+impl fmt::Display for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Given::Refused(codes) => write!(f, "refused with {}", titled(codes.iter().map(String::as_str))),
+            Given::RefusedFirst(code) => write!(f, "refused in a batch with {}", titled([code.as_str()])),
+            Given::TurnedAway(code) => write!(f, "turned away with {}", titled([code.as_str()])),
+        }
+    }
 }
 
 impl Given {
@@ -211,7 +223,12 @@ fn replay(model: &mut Model, findings: &mut Vec<String>, posted: &[Posted], mut 
 }
 
 fn unexplained(r: &Refused) -> String {
-    format!("{}: {:?} gave {:?}, should give {:?}", r.key.key, r.what, r.given, r.instead)
+    let Refused { key, what, given, instead, .. } = r;
+    let should = instead.as_ref().map_or_else(|| "answered".to_owned(), ToString::to_string);
+    format!(
+        "{}: {what} was {given}; at no moment between its sending and its answer was that right, it should have been {should}",
+        key.key
+    )
 }
 
 /// Lets go of refusals that the model gives as well, as things now stand.
@@ -234,26 +251,28 @@ fn explain(model: &mut Model, waiting: &mut Vec<Refused>) {
 fn carry_out(model: &mut Model, findings: &mut Vec<String>, request: &Posted) {
     let Posted { key, what, told, days, at, .. } = request;
     model.lapse(*at);
-    let mut instead: Option<BTreeSet<String>> = None;
+    let mut instead: Option<String> = None;
     for date in days {
         let asked = Asked { instance: &key.instance, caller: &key.caller, what, date: *date, at: *at };
         match model.judge(&asked) {
             Verdict::Accept(doing) if belongs(model, &doing, told) => {
                 if let Err(why) = figures(model, &doing, told) {
-                    findings.push(format!("{}: {what:?}: {why}", key.key));
+                    findings.push(format!("{}: {what}: {why}", key.key));
                 }
                 let said = Said { id: told.id, posting: told.posting.as_ref() };
                 if let Err(why) = model.carry_out(&doing, &said) {
-                    findings.push(format!("{}: {what:?}: {why}", key.key));
+                    findings.push(format!("{}: {what}: {why}", key.key));
                 }
                 return;
             }
-            Verdict::Accept(_) => instead = instead.or_else(|| Some(BTreeSet::from(["another day".to_owned()]))),
-            Verdict::Refuse(codes) => instead = Some(codes),
-            Verdict::TurnAway(code) => instead = Some(BTreeSet::from([code.to_owned()])),
+            verdict @ Verdict::Accept(_) => instead = instead.or_else(|| Some(verdict.to_string())),
+            verdict @ (Verdict::Refuse(_) | Verdict::TurnAway(_)) => instead = Some(verdict.to_string()),
         }
     }
-    findings.push(format!("{}: {what:?} was posted as {told:?}, should give {instead:?}", key.key));
+    let (id, key, should) = (told.id, &key.key, instead.unwrap_or_else(|| "left alone".to_owned()));
+    let day = told.posting.as_ref().map_or_else(String::new, |p| format!(" of {} on {}", p.amount, p.business_date));
+    let paid = told.payment.as_ref().map_or_else(String::new, |p| format!(", interest {} to {}", p.from, p.to));
+    findings.push(format!("{key}: {what} was posted as {id}{day}{paid}, should have been {should}"));
 }
 
 /// Whether the day fits; requests around midnight may belong to either. Interest asked for by its key tells its day

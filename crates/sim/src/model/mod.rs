@@ -7,6 +7,7 @@
 pub mod interest;
 pub mod rules;
 pub mod terms;
+pub mod words;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -86,8 +86,8 @@ impl Bank {
         let seed = plan.seed;
         let dice = |of: &str| Dice::seeded(seed_of(seed, of));
         let time = Time::starting(BEGINNING.parse().expect("the beginning is an instant"));
-        let trace = Arc::new(Trace::new(plan.aloud));
-        let faults = Arc::new(Faults::drawn(seed, plan.level, &plan.without));
+        let trace = Arc::new(Trace::new(&time, plan.aloud, plan.watcher.clone()));
+        let faults = Arc::new(Faults::drawn(seed, plan.level, &plan.without).told_to(&trace));
         let broker = Arc::new(Broker::new(Arc::clone(&time), Arc::clone(&faults), Arc::clone(&trace)));
         let log = Log::new(Arc::clone(&broker) as _);
         let shape = dice("shape");

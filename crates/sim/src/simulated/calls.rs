@@ -13,6 +13,7 @@ use tower::ServiceExt as _;
 
 use super::faults::{Fault, Faults};
 use super::node::Node;
+use super::trace::{Exchange, Happening, kept_of};
 use crate::auditor::Auditor;
 
 /// How late a call or its answer may be, milliseconds. Longer than some callers wait.
@@ -63,12 +64,34 @@ pub fn front_of(node: &Arc<Node>, auditor: &Arc<Auditor>) -> Router {
 
 async fn meet(node: &Node, auditor: &Auditor, request: Request<Body>) -> Response<Body> {
     let faults = &node.site.faults;
-    let key = request.headers().get("idempotency-key").and_then(|key| key.to_str().ok()).unwrap_or("-");
-    let asked = format!("{} {} {key}", request.method(), request.uri());
-    let answered = deliver(node, auditor, faults, request).await;
-    let status = answered.as_ref().map_or_else(|| "no answer".to_owned(), |response| response.status().to_string());
-    node.site.trace.say(|| format!("{asked}: {status}"));
-    answered.unwrap_or_else(broken)
+    let key = request.headers().get("idempotency-key").and_then(|key| key.to_str().ok()).map(str::to_owned);
+    let (sent, call) = (node.true_time(), format!("{} {}", request.method(), request.uri()));
+    let (request, asked) = overheard(request).await;
+    let answered = match deliver(node, auditor, faults, request).await {
+        Some(response) => Some(read(response).await),
+        None => None,
+    };
+    let (status, body) = answered.as_ref().map_or((None, Bytes::new()), |(response, body)| {
+        (Some(response.status().as_u16()), kept_of(body)) //
+    });
+    let (node, trace) = (node.site.name.clone(), &node.site.trace);
+    trace.note(Happening::Exchange(Box::new(Exchange { sent, node, call, key, asked, status, answered: body })));
+    answered.map_or_else(broken, |(response, _)| response)
+}
+
+/// A request, and what is kept of its body.
+async fn overheard(request: Request<Body>) -> (Request<Body>, Bytes) {
+    let (head, body) = request.into_parts();
+    let body: Bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let kept = kept_of(&body);
+    (Request::from_parts(head, Body::from(body)), kept)
+}
+
+/// An answer that has come in whole, and its body.
+async fn read(response: Response<Body>) -> (Response<Body>, Bytes) {
+    let (head, body) = response.into_parts();
+    let body: Bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    (Response::from_parts(head, Body::from(body.clone())), body)
 }
 
 async fn deliver(node: &Node, auditor: &Auditor, faults: &Faults, request: Request<Body>) -> Option<Response<Body>> {

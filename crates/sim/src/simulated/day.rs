@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +19,8 @@ use jangbu_platform::running::Opener;
 use super::bank::Bank;
 use super::faults::{Fault, Level};
 use super::time::Time;
-use super::{office, seed_of};
+use super::trace::{Watcher, clock_of};
+use super::{office, seed_of, story};
 use crate::client::KRW;
 use crate::teller::through_channel;
 use crate::workload::town::{Person, Town};
@@ -48,6 +51,10 @@ const NEWCOMERS_MAX: u64 = 3;
 const LATER: [i32; 10] = [0, 0, 0, 0, 0, 0, 0, 1, 4, 32];
 /// In one of so many seeds every day is everybody's salary day.
 const PAYDAY_EVERY: u64 = 6;
+/// Findings of a failure that are told; further ones are counted.
+const FINDINGS_SHOWN: usize = 12;
+/// The last lines that are told where no account has a story.
+const LAST_LINES_SHOWN: usize = 40;
 /// Hours of a day at which customers are at work, beside midnight.
 const HOURS: [i64; 3] = [8, 12, 18];
 
@@ -66,10 +73,14 @@ pub struct Plan {
     pub acts_per_day: u64,
     /// Kinds of fault that are left out.
     pub without: Vec<Fault>,
+    /// After so many acts, taking interest included, nobody does anything any more.
+    pub acts_max: Option<u64>,
     /// Whether the trace is written to stderr as it grows.
     pub aloud: bool,
     /// A defect that is planted, in builds that can.
     pub defect: Option<&'static str>,
+    /// Who watches.
+    pub watcher: Option<Arc<dyn Watcher>>,
 }
 
 impl Plan {
@@ -83,8 +94,10 @@ impl Plan {
             level,
             acts_per_day: 400,
             without: Vec::new(),
+            acts_max: None,
             aloud: false,
             defect: None,
+            watcher: None,
         }
     }
 }
@@ -102,6 +115,8 @@ pub struct Report {
     pub faults: BTreeMap<&'static str, u64>,
     /// Rare places reached.
     pub rare: BTreeMap<&'static str, u64>,
+    /// Acts of customers, taking interest included.
+    pub acts: u64,
     /// Postings of the model.
     pub postings: usize,
     /// What was wrong, when something was.
@@ -117,15 +132,30 @@ pub struct Failure {
     pub doing: String,
     /// All that was found.
     pub findings: Vec<String>,
+    /// What happened to the accounts that this is about.
+    pub story: Vec<String>,
     /// What happened before, the last lines.
     pub lines: Vec<String>,
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} while {}:", self.at, self.doing)?;
-        for finding in &self.findings {
-            writeln!(f, "  {finding}")?;
+        writeln!(f, "{} while {}:", clock_of(self.at), self.doing)?;
+        let more = self.findings.len().saturating_sub(FINDINGS_SHOWN);
+        for finding in self.findings.iter().take(FINDINGS_SHOWN) {
+            writeln!(f, "  wrong: {finding}")?;
+        }
+        if more > 0 {
+            writeln!(f, "  and {more} more findings")?;
+        }
+        for line in &self.story {
+            writeln!(f, "{line}")?;
+        }
+        if self.story.is_empty() {
+            writeln!(f, "what happened last:")?;
+            for line in self.lines.iter().skip(self.lines.len().saturating_sub(LAST_LINES_SHOWN)) {
+                writeln!(f, "  {line}")?;
+            }
         }
         Ok(())
     }
@@ -153,6 +183,16 @@ fn panics() -> Vec<String> {
 #[must_use]
 pub fn run(plan: &Plan, openers: &'static [Opener]) -> Report {
     let dir = tempfile::tempdir().expect("a directory can be made");
+    run_in(plan, openers, dir.path())
+}
+
+/// The same with the bank's files in `dir`, which is made when missing and must have none yet.
+///
+/// # Panics
+/// The directory can't be used, or there is no room for another runtime.
+#[must_use]
+pub fn run_in(plan: &Plan, openers: &'static [Opener], dir: &Path) -> Report {
+    std::fs::create_dir_all(dir).expect("the directory can be made");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime can be made");
     probe::watch();
@@ -160,15 +200,15 @@ pub fn run(plan: &Plan, openers: &'static [Opener]) -> Report {
     jangbu_platform::defect::plant(plan.defect);
     let _ = (probe::take(), panics()); // of an earlier run
     runtime.block_on(async {
-        let bank = Bank::found(plan, openers, dir.path());
+        let bank = Bank::found(plan, openers, dir);
         let mut run = Run::of(plan, bank);
         let lived = run.live().await;
         let failure = lived.err().map(|(doing, findings)| run.failure(doing, findings));
         let (hash, steps) = run.bank.trace.sum();
         let postings = run.bank.auditor.look(|model| model.postings.len());
-        let faults = run.bank.faults.happened();
+        let (faults, acts) = (run.bank.faults.happened(), plan.acts_max.unwrap_or(u64::MAX) - run.left.count());
         run.bank.end().await;
-        Report { seed: plan.seed, hash, steps, faults, rare: probe::take(), postings, failure }
+        Report { seed: plan.seed, hash, steps, faults, rare: probe::take(), acts, postings, failure }
     })
 }
 
@@ -182,6 +222,25 @@ fn wrong(doing: &str, why: impl Into<String>) -> Wrong {
     (doing.to_owned(), vec![why.into()])
 }
 
+/// Acts that are left in a run that ends early.
+#[derive(Clone)]
+struct Left(Arc<AtomicU64>);
+
+impl Left {
+    fn of(most: Option<u64>) -> Left {
+        Left(Arc::new(AtomicU64::new(most.unwrap_or(u64::MAX))))
+    }
+
+    /// Takes one; whether there was one.
+    fn take(&self) -> bool {
+        self.0.fetch_update(Relaxed, Relaxed, |n| n.checked_sub(1)).is_ok()
+    }
+
+    fn count(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
 struct Run<'p> {
     plan: &'p Plan,
     bank: Bank,
@@ -190,17 +249,20 @@ struct Run<'p> {
     payday: bool,
     /// Those who came lately and are not among the people yet.
     newcomers: Arc<Mutex<Vec<Person>>>,
+    left: Left,
 }
 
 impl<'p> Run<'p> {
     fn of(plan: &'p Plan, bank: Bank) -> Run<'p> {
         let dice = Dice::seeded(seed_of(plan.seed, "days"));
         let (habits, payday) = (Habits::swarm(&dice), dice.below(PAYDAY_EVERY) == 0);
-        Run { plan, bank, dice, habits, payday, newcomers: Arc::default() }
+        Run { plan, bank, dice, habits, payday, newcomers: Arc::default(), left: Left::of(plan.acts_max) }
     }
 
     fn failure(&self, doing: String, findings: Vec<String>) -> Failure {
-        Failure { at: self.bank.time.now(), doing, findings, lines: self.bank.trace.lines() }
+        let (at, lines, happened) = (self.bank.time.now(), self.bank.trace.lines(), self.bank.trace.kept());
+        let story = self.bank.auditor.look(|model| story::tell(&happened, model, &findings));
+        Failure { at, doing, findings, story, lines }
     }
 
     async fn live(&mut self) -> Result<(), Wrong> {
@@ -229,6 +291,9 @@ impl<'p> Run<'p> {
 
     /// A few seconds of work, at an instant of the day.
     async fn watch(&mut self, town: &mut Arc<Town>, from: Timestamp, night: bool) -> Result<(), Wrong> {
+        if self.left.count() == 0 {
+            return Ok(());
+        }
         self.prepare(town, night).await?;
         self.let_become_due(from).await;
         let from = from.max(self.bank.time.now());
@@ -242,9 +307,9 @@ impl<'p> Run<'p> {
         if night {
             let tomorrow = from.business_date(UtcOffset::SEOUL).add_days(1);
             for who in 0..town.people.len() {
-                let (town, time) = (Arc::clone(town), Arc::clone(&self.bank.time));
+                let (town, time, left) = (Arc::clone(town), Arc::clone(&self.bank.time), self.left.clone());
                 let dice = Dice::seeded(self.dice.u64());
-                tasks.spawn(async move { claim(&town, who, tomorrow, &dice, &time).await });
+                tasks.spawn(async move { claim(&town, who, tomorrow, &dice, (&time, &left)).await });
             }
         } else {
             self.pay_salaries(&mut tasks, town, from);
@@ -291,9 +356,13 @@ impl<'p> Run<'p> {
         for _ in 0..HANDS {
             let (dice, pauses) = (Dice::seeded(self.dice.u64()), Dice::seeded(self.dice.u64()));
             let mut hand = Hand::new(Arc::clone(town), dice, self.habits.clone()).with_lapsing(lapsing);
+            let left = self.left.clone();
             tasks.spawn(async move {
                 for _ in 0..acts.max(1) {
                     tokio::time::sleep(Duration::from_millis(pauses.below(PAUSE_MS_MAX))).await;
+                    if !left.take() {
+                        break;
+                    }
                     hand.act().await?;
                 }
                 Ok::<(), String>(())
@@ -407,10 +476,14 @@ fn at(day: BusinessDate, ms: i64) -> Timestamp {
 }
 
 /// Takes interest once a day, as soon as the day has begun, or a moment before.
-async fn claim(town: &Town, who: usize, day: BusinessDate, dice: &Dice, time: &Time) -> Result<(), String> {
+async fn claim(town: &Town, who: usize, day: BusinessDate, dice: &Dice, by: (&Time, &Left)) -> Result<(), String> {
+    let (time, left) = by;
     // Many come in the last and the first moment.
     let pause = if dice.below(5) == 0 { NIGHT_MS.unsigned_abs() - dice.below(2) } else { dice.below(RUSH_MS) };
     tokio::time::sleep(Duration::from_millis(pause)).await;
+    if !left.take() {
+        return Ok(());
+    }
     let teller = town.teller(who)?;
     let account = town.people[who].account;
     let key = format!("claim-{day}");

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use jangbu_platform::dice::Dice;
 
 use super::seed_of;
+use super::trace::{Happening, Trace};
 
 macro_rules! faults {
     ($($name:ident $rate:literal $text:literal,)*) => {
@@ -25,7 +27,8 @@ macro_rules! faults {
             }
 
             /// How often at most, in a million opportunities.
-            fn rate(self) -> u64 {
+            #[must_use]
+            pub fn rate(self) -> u64 {
                 match self { $(Fault::$name => $rate,)* }
             }
         }
@@ -118,6 +121,7 @@ impl fmt::Display for Level {
 /// The dials of a seed. Each kind throws dice of its own, so that turning one off leaves the others as they were.
 pub struct Faults {
     on: AtomicBool,
+    trace: Option<Arc<Trace>>,
     kinds: Vec<Dial>,
 }
 
@@ -142,7 +146,13 @@ impl Faults {
             let rate = if strength < 2 || without.contains(kind) { 0 } else { most >> ((strength - 2) / 2) };
             Dial { rate, dice, happened: AtomicU64::new(0) }
         };
-        Faults { on: AtomicBool::new(false), kinds: Fault::ALL.iter().map(dial).collect() }
+        Faults { on: AtomicBool::new(false), trace: None, kinds: Fault::ALL.iter().map(dial).collect() }
+    }
+
+    /// The same, and each fault is noted in a trace when it strikes.
+    #[must_use]
+    pub fn told_to(self, trace: &Arc<Trace>) -> Faults {
+        Faults { trace: Some(Arc::clone(trace)), ..self }
     }
 
     /// Lets faults happen, or no more.
@@ -164,6 +174,9 @@ impl Faults {
             return false;
         }
         dial.happened.fetch_add(1, Relaxed);
+        if let Some(trace) = &self.trace {
+            trace.note(Happening::Fault(kind.name()));
+        }
         true
     }
 

@@ -11,7 +11,7 @@
 //! | [`rare`] | what a standard set of runs must have met |
 //! | [`bank`], [`node`], [`mortal`], [`store`] | the services, which die and come back, and their disks |
 //! | [`broker`], [`members`], [`cache`], [`calls`] | the log and its groups, the key-value store and the network |
-//! | [`time`], [`trace`] | virtual time, and everything that happened as one hash |
+//! | [`time`], [`trace`], [`story`] | virtual time, everything that happened as one hash, and a failure told from it |
 //! | [`office`] | what the bank's own people do |
 //! | [`day`] | what customers do on a day, and how all of it is judged at rest |
 
@@ -28,6 +28,7 @@ pub mod node;
 pub mod office;
 pub mod rare;
 pub mod store;
+pub mod story;
 pub mod time;
 pub mod trace;
 

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
-use jangbu_kernel::time::UtcOffset;
+use jangbu_kernel::time::{Timestamp, UtcOffset};
 use jangbu_platform::ask::Ask;
 use jangbu_platform::auth::Keyring;
 use jangbu_platform::clock::Clock;
@@ -34,7 +34,7 @@ use super::mortal::{Doing, Mortal};
 use super::seed_of;
 use super::store::Storage;
 use super::time::{NodeClock, Time};
-use super::trace::Trace;
+use super::trace::{Happening, Trace};
 
 /// How long a machine is down at least and at most, milliseconds.
 const DOWN_MS: (u64, u64) = (20, 3_000);
@@ -71,7 +71,7 @@ impl Site {
     pub fn crash(&self, when: &str) {
         let home = self.home();
         if !home.is_dead() {
-            self.trace.say(|| format!("{}: crashes {when}", self.name));
+            self.trace.note(Happening::Died(self.name.clone(), when.to_owned()));
             home.kill();
         }
     }
@@ -150,6 +150,12 @@ impl Node {
             probe::reached("node-died-under-a-request");
         }
         answered
+    }
+
+    /// The time by which all of the simulation lives.
+    #[must_use]
+    pub fn true_time(&self) -> Timestamp {
+        self.around.time.now()
     }
 
     /// What runs of it, while it lives.
@@ -252,7 +258,7 @@ impl Node {
             tokio::time::sleep(Duration::from_millis(down)).await;
             self.lives.fetch_add(1, SeqCst);
             self.start().await?;
-            self.site.trace.say(|| format!("{}: is back", self.site.name));
+            self.site.trace.note(Happening::Back(self.site.name.clone()));
         }
     }
 
