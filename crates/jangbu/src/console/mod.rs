@@ -31,6 +31,8 @@ use tokio::sync::{Semaphore, watch};
 use crate::bank::Bank;
 use figures::Shown;
 use sampler::Sampler;
+pub use text::{Escaped, grouped};
+pub use view::{Part, fill};
 
 /// Largest form, bytes.
 const FORM_BYTES_MAX: usize = 8 << 10;
@@ -59,6 +61,8 @@ pub struct Console {
     pub links: LoginLinks,
     /// The time by which credentials expire.
     pub wall: Arc<dyn Clock>,
+    /// Fills the page with its parts.
+    page: fn(&[Part]) -> String,
     /// The page's parts as of the last look.
     pub parts: watch::Receiver<Arc<Vec<view::Part>>>,
     /// Ends the streams.
@@ -72,15 +76,24 @@ pub struct Console {
 pub fn open(bank: &Bank, links: LoginLinks, wall: Arc<dyn Clock>, by_hand: bool, stop: &Stop) -> Arc<Console> {
     let (shown, parts) = watch::channel(Arc::new(view::parts(&Shown::default())));
     tokio::spawn(Sampler::new(bank, by_hand).run(shown, stop.clone()));
-    Arc::new(Console {
-        gate: bank.gate.clone(),
-        keys: bank.keys.clone(),
-        links,
-        wall,
-        parts,
-        stop: stop.clone(),
-        places: Arc::new(Semaphore::new(events::LISTENERS_MAX)),
-    })
+    Console::of(bank.gate.clone(), bank.keys.clone(), links, wall, parts, view::page, stop.clone())
+}
+
+impl Console {
+    /// A page whose parts are drawn elsewhere, and `page` fills it with them.
+    #[must_use]
+    pub fn of(
+        gate: Gate,
+        keys: Keyring,
+        links: LoginLinks,
+        wall: Arc<dyn Clock>,
+        parts: watch::Receiver<Arc<Vec<Part>>>,
+        page: fn(&[Part]) -> String,
+        stop: Stop,
+    ) -> Arc<Console> {
+        let places = Arc::new(Semaphore::new(events::LISTENERS_MAX));
+        Arc::new(Console { gate, keys, links, wall, page, parts, stop, places })
+    }
 }
 
 /// The page and what belongs to it.
@@ -116,7 +129,7 @@ async fn page(State(console): State<Arc<Console>>, headers: HeaderMap) -> Respon
         return other;
     }
     let parts = Arc::clone(&console.parts.borrow());
-    pages::html(StatusCode::OK, view::page(&parts))
+    pages::html(StatusCode::OK, (console.page)(&parts))
 }
 
 #[cfg(test)]

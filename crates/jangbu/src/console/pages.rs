@@ -52,7 +52,8 @@ pub fn login(status: StatusCode, why: Option<&str>) -> Response {
          <textarea id=\"token\" name=\"token\" rows=\"5\" required autofocus spellcheck=\"false\" autocomplete=\"off\" \
          autocapitalize=\"off\" aria-describedby=\"where\"></textarea>\n\
          <p id=\"where\" class=\"hint\">It lies in <code>operator.token</code> in the bank\u{2019}s directory \
-         (<code>jangbu-data</code> unless told otherwise). <code>jangbu up</code> also prints a link that logs in once.</p>\n\
+         (<code>jangbu-data</code> unless told otherwise). <code>jangbu up</code> also prints a link that logs in once, as does \
+         <code>jangbu sim --watch</code>.</p>\n\
          <button type=\"submit\">Log in</button>\n</form>\n",
     );
     narrow(status, title, &content)

@@ -46,6 +46,7 @@ fn world() -> World {
         keys: keys.clone(),
         links: links.clone(),
         wall: Arc::clone(&wall) as Arc<dyn Clock>,
+        page: view::page,
         parts,
         stop: stop.clone(),
         places: Arc::new(Semaphore::new(2)),

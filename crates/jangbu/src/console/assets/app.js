@@ -53,8 +53,8 @@
     source = null;
   }
 
-  pause.hidden = false;
-  pause.addEventListener("click", () => {
+  if (pause) pause.hidden = false;
+  if (pause) pause.addEventListener("click", () => {
     paused = !paused;
     pause.textContent = paused ? "Go on" : "Pause";
     if (paused) {

@@ -41,8 +41,14 @@ pub fn parts(shown: &Shown) -> Vec<Part> {
 /// The whole page, filled with parts.
 #[must_use]
 pub fn page(parts: &[Part]) -> String {
+    fill("Jangbu", include_str!("../assets/page.html"), parts)
+}
+
+/// A page of that title, made from a template with the names of parts in double braces.
+#[must_use]
+pub fn fill(title: &str, template: &str, parts: &[Part]) -> String {
     let mut body = String::with_capacity(16_384);
-    let mut rest = include_str!("../assets/page.html");
+    let mut rest = template;
     while let Some((before, after)) = rest.split_once("{{") {
         let (name, after) = after.split_once("}}").unwrap_or(("", ""));
         body.push_str(before);
@@ -53,7 +59,7 @@ pub fn page(parts: &[Part]) -> String {
         rest = after;
     }
     body.push_str(rest);
-    document("Jangbu", "<script src=\"/assets/app.js\" defer></script>\n", &body)
+    document(title, "<script src=\"/assets/app.js\" defer></script>\n", &body)
 }
 
 fn clock(shown: &Shown) -> String {
