@@ -3,6 +3,7 @@
 mod progress;
 mod shrink;
 mod summary;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -60,6 +61,13 @@ pub struct Args {
     /// Seeds run at a time, each on a thread of its own; as many as there are cores unless told.
     #[arg(long)]
     threads: Option<usize>,
+    /// Shows the run on a page of this machine as it goes, at adjustable speed; seed after seed unless --seeds says how
+    /// many.
+    #[arg(long, conflicts_with_all = ["json", "summary", "shrink", "seconds", "threads"])]
+    watch: bool,
+    /// Port of the page; 0 takes a free one.
+    #[arg(long, default_value_t = 8080, requires = "watch")]
+    port: u16,
     /// Looks for a shorter run that fails in the same way, for two minutes unless --seconds says otherwise.
     #[arg(long, requires = "seed", conflicts_with_all = ["seeds", "json", "summary"])]
     shrink: bool,
@@ -154,6 +162,9 @@ pub fn run(args: Args) -> Ended {
     let first = args.seed.unwrap_or_else(|| RealClock.now().micros().unsigned_abs());
     args.plan(first)?;
     day::note_panics();
+    if args.watch {
+        return watch::run(args, first);
+    }
     if args.shrink {
         return shorten(&args, first);
     }
