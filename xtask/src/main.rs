@@ -10,6 +10,7 @@ mod reserved;
 mod rules;
 mod scan;
 mod servers;
+mod sim;
 mod stages;
 mod tidy;
 
@@ -20,6 +21,9 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
   test         format, tidy, lints, licences and all tests; what CI runs (also: ci)
   tidy         the house rules alone, in a second
+  sim [--minutes M] [--seed S] [--compare] [--binary FILE]
+               the deterministic simulation on all cores of a release build, for 5 minutes unless told; the summary goes
+               to target/sim-summary.json; --compare first holds the hashes of two runs and of the debug build together
   servers start|stop|status [--dir DIR]
                MariaDB, Kafka and Redis of this checkout's own, in target/servers unless told; start prints what a
                service's configuration and tests say to use them
@@ -34,6 +38,7 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["tidy"] => tidy::run(&root),
         ["test" | "ci"] => stages::test(&root),
+        ["sim", words @ ..] => sim::Asked::read(words).and_then(|asked| sim::run(&root, &asked)),
         ["code-pages"] => codes::write_pages(&root),
         ["defects"] => defects::run(&root, None),
         ["defects", "--seeds", seeds] => match seeds.parse() {
