@@ -1,5 +1,7 @@
 //! `jangbu sim`: the whole bank in one deterministic simulation, seed by seed.
 
+#[cfg(test)]
+mod documented;
 mod progress;
 mod shrink;
 mod summary;
