@@ -66,7 +66,7 @@ async fn poison(dir: &Path) {
 }
 
 /// The page as it must look for everybody: readable, nothing sticking out.
-fn looks_well(browser: &mut Chromium, name: &str) {
+pub fn looks_well(browser: &mut Chromium, name: &str) {
     let mut papers = Vec::new();
     for (width, scheme) in [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")] {
         browser.dress(width, scheme);
