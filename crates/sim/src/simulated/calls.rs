@@ -66,24 +66,24 @@ async fn meet(node: &Node, auditor: &Auditor, request: Request<Body>) -> Respons
     let faults = &node.site.faults;
     let key = request.headers().get("idempotency-key").and_then(|key| key.to_str().ok()).map(str::to_owned);
     let (sent, call) = (node.true_time(), format!("{} {}", request.method(), request.uri()));
-    let (request, asked) = overheard(request).await;
+    let (request, asked) = overheard(&call, request).await;
     let answered = match deliver(node, auditor, faults, request).await {
         Some(response) => Some(read(response).await),
         None => None,
     };
-    let (status, body) = answered.as_ref().map_or((None, Bytes::new()), |(response, body)| {
-        (Some(response.status().as_u16()), kept_of(body)) //
-    });
+    let (status, body) = answered
+        .as_ref()
+        .map_or((None, Bytes::new()), |(response, body)| (Some(response.status().as_u16()), kept_of(&call, body)));
     let (node, trace) = (node.site.name.clone(), &node.site.trace);
     trace.note(Happening::Exchange(Box::new(Exchange { sent, node, call, key, asked, status, answered: body })));
     answered.map_or_else(broken, |(response, _)| response)
 }
 
 /// A request, and what is kept of its body.
-async fn overheard(request: Request<Body>) -> (Request<Body>, Bytes) {
+async fn overheard(call: &str, request: Request<Body>) -> (Request<Body>, Bytes) {
     let (head, body) = request.into_parts();
     let body: Bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let kept = kept_of(&body);
+    let kept = kept_of(call, &body);
     (Request::from_parts(head, Body::from(body)), kept)
 }
 

@@ -15,8 +15,9 @@ use super::time::Time;
 const KEPT: usize = 8_192;
 /// Lines of it that are shown as they are.
 const LINES_SHOWN: usize = 400;
-/// Most that is kept of one body, bytes.
-const BODY_KEPT: usize = 8 << 10;
+/// Most that is kept of one body, bytes; of what is only read much less.
+const BODY_KEPT: usize = 64 << 10;
+const BODY_READ_KEPT: usize = 2 << 10;
 
 /// A request from outside and its answer.
 #[derive(Clone, Debug)]
@@ -186,10 +187,12 @@ impl Trace {
     }
 }
 
-/// What is kept of a body.
+/// What is kept of a body that came or went with a call.
 #[must_use]
-pub fn kept_of(body: &Bytes) -> Bytes {
-    body.slice(..body.len().min(BODY_KEPT))
+pub fn kept_of(call: &str, body: &Bytes) -> Bytes {
+    let most = if call.starts_with("GET") { BODY_READ_KEPT } else { BODY_KEPT };
+    // A copy of the part, so that the rest is let go of.
+    if body.len() <= most { body.clone() } else { Bytes::copy_from_slice(&body[..most]) }
 }
 
 /// An instant as the bank's clock on the wall in Seoul shows it: the day of the month, and the time to the microsecond.
