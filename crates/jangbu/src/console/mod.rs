@@ -32,7 +32,7 @@ use crate::bank::Bank;
 use figures::Shown;
 use sampler::Sampler;
 pub use text::{Escaped, grouped};
-pub use view::{Part, fill};
+pub use view::{Part, capital, fill};
 
 /// Largest form, bytes.
 const FORM_BYTES_MAX: usize = 8 << 10;

@@ -117,7 +117,8 @@ fn counts(shown: &Shown) -> String {
 }
 
 /// Words that begin a line.
-fn capital(words: &str) -> String {
+#[must_use]
+pub fn capital(words: &str) -> String {
     let mut words = words.replace('_', " ");
     if let Some(first) = words.get_mut(..1) {
         first.make_ascii_uppercase();

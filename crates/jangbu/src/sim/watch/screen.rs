@@ -78,7 +78,7 @@ pub struct Node {
     pub answered: u64,
     /// Requests without an answer.
     pub unanswered: u64,
-    /// Commands that moved money or held it.
+    /// Commands and claims that were posted.
     pub postings: u64,
 }
 
@@ -242,6 +242,12 @@ impl Watcher for Screen {
     }
 }
 
+/// How many commands of a batch were posted.
+fn posted_in(outcomes: &[u8]) -> u64 {
+    let posted = b"\"status\":201";
+    outcomes.windows(posted.len()).filter(|window| window == posted).count() as u64
+}
+
 impl Picture {
     fn take(&mut self, at: Timestamp, happening: &Happening) {
         match happening {
@@ -264,7 +270,12 @@ impl Picture {
             None => node.unanswered += 1,
             Some(status) => {
                 node.answered += 1;
-                node.postings += u64::from(status == 201 && exchange.call.ends_with("/postings"));
+                node.postings += match exchange.call.as_str() {
+                    call if call.ends_with("/postings/batch") => posted_in(&exchange.answered),
+                    call => {
+                        u64::from(status == 201 && ["/postings", "/interest-claims"].iter().any(|c| call.ends_with(c)))
+                    }
+                };
             }
         }
     }

@@ -6,7 +6,7 @@ use jangbu_kernel::time::UtcOffset;
 use jangbu_sim::simulated::trace::{Happening, clock_of};
 
 use super::screen::{Picture, Speed};
-use crate::console::{Escaped, Part, fill, grouped};
+use crate::console::{Escaped, Part, capital, fill, grouped};
 
 /// The whole page, filled with parts.
 #[must_use]
@@ -36,7 +36,7 @@ fn number(n: u64) -> String {
 fn clock(picture: &Picture) -> String {
     let Some(at) = picture.at else { return "opening".to_owned() };
     let date = at.business_date(UtcOffset::SEOUL);
-    let weekday = date.weekday().name();
+    let weekday = capital(date.weekday().name());
     // Tenths of a second: finer ones only flicker.
     let time = clock_of(at);
     let time = time.get(4..14).unwrap_or_default();
