@@ -76,6 +76,9 @@ pub struct Args {
     /// Writes the trace of all that happens to stderr.
     #[arg(long)]
     trace: bool,
+    /// Fails when a rare event of the list was not met by any seed.
+    #[arg(long)]
+    require_rare: bool,
     /// Ends with one line of JSON on stdout, and nothing else there.
     #[arg(long)]
     json: bool,
@@ -180,7 +183,11 @@ pub fn run(args: Args) -> Ended {
     } else {
         summary.lines().iter().for_each(|line| say(line));
     }
-    Ok(if summary.failures() == 0 { Verdict::Done } else { Verdict::No })
+    let missing = if args.require_rare { summary.missing() } else { Vec::new() };
+    for (name, what) in &missing {
+        eprintln!("never met: {name}: {what}");
+    }
+    Ok(if summary.failures() == 0 && missing.is_empty() { Verdict::Done } else { Verdict::No })
 }
 
 /// Runs a seed, and looks for a shorter run that fails as it does.

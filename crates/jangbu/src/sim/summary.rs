@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jangbu_sim::simulated::day::{Plan, Report};
+use jangbu_sim::simulated::rare;
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -70,6 +71,12 @@ impl Summary {
         self.failed.len()
     }
 
+    /// Rare events that none of them met, with what they are.
+    #[must_use]
+    pub fn missing(&self) -> Vec<(&'static str, &'static str)> {
+        rare::missing(&self.rare)
+    }
+
     fn bank_days(&self) -> u64 {
         self.seeds() as u64 * u64::from(self.days)
     }
@@ -87,7 +94,8 @@ impl Summary {
         let failures: Vec<&Value> = self.failed.values().collect();
         json!({
             "first_seed": self.first, "seeds": self.seeds(), "days": self.bank_days(), "failures": failures,
-            "hash": self.hash(), "faults": self.faults, "rare": self.rare, "postings": self.postings,
+            "hash": self.hash(), "faults": self.faults, "rare": self.rare,
+            "rare_missing": self.missing().iter().map(|(name, _)| name).collect::<Vec<_>>(), "postings": self.postings,
             "acts": self.acts, "seconds": self.took.as_secs(),
         })
     }
