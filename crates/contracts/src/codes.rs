@@ -43,6 +43,8 @@ pub enum Code {
     ApprovalExpired,
     /// The event was driven again or dropped before.
     LetterSettled,
+    /// Another exchange of the customer's is under way.
+    ExchangeInProgress,
     /// Bodies may have 1 MiB, batches 4 MiB.
     BodyTooLarge,
     /// Send Content-Type: application/json.
@@ -129,6 +131,20 @@ pub enum Code {
     RedriveRejected,
     /// A manual clock moves to a later instant.
     ClockBackwards,
+    /// There is no such quote, or it is another customer's.
+    QuoteNotFound,
+    /// A quote can be used for a minute.
+    QuoteExpired,
+    /// A quote is good for one exchange.
+    QuoteUsed,
+    /// The last board is older than a day, or there was none: nothing is quoted.
+    BoardStale,
+    /// The currency is not on the board.
+    CurrencyNotQuoted,
+    /// The amount comes to less than the smallest unit of the other currency.
+    AmountTooSmall,
+    /// There is no campaign of that name at this time.
+    CampaignNotRunning,
     /// Too much is under way. Nothing was changed; try again with the same key after Retry-After.
     Busy,
     /// Something failed that should not. Ask by your key whether it took effect.
@@ -161,6 +177,7 @@ const TABLE: &[(Code, &str, u16, &str)] = &[
     (Code::ApprovalDecided, "APPROVAL_DECIDED", 409, "It was decided before"),
     (Code::ApprovalExpired, "APPROVAL_EXPIRED", 409, "Its time has passed"),
     (Code::LetterSettled, "LETTER_SETTLED", 409, "The dead letter is settled"),
+    (Code::ExchangeInProgress, "EXCHANGE_IN_PROGRESS", 409, "An exchange is under way"),
     (Code::BodyTooLarge, "BODY_TOO_LARGE", 413, "The body is too large"),
     (Code::UnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE", 415, "The content type is not JSON"),
     (Code::KeyReused, "KEY_REUSED", 422, "The key was used for another request"),
@@ -204,6 +221,13 @@ const TABLE: &[(Code, &str, u16, &str)] = &[
     (Code::SimulationUnsupported, "SIMULATION_UNSUPPORTED", 422, "These terms can't be simulated"),
     (Code::RedriveRejected, "REDRIVE_REJECTED", 422, "The event was rejected again"),
     (Code::ClockBackwards, "CLOCK_BACKWARDS", 422, "The clock goes forward only"),
+    (Code::QuoteNotFound, "QUOTE_NOT_FOUND", 422, "No such quote"),
+    (Code::QuoteExpired, "QUOTE_EXPIRED", 422, "The quote has expired"),
+    (Code::QuoteUsed, "QUOTE_USED", 422, "The quote was used"),
+    (Code::BoardStale, "BOARD_STALE", 422, "There is no board of today"),
+    (Code::CurrencyNotQuoted, "CURRENCY_NOT_QUOTED", 422, "The currency is not quoted"),
+    (Code::AmountTooSmall, "AMOUNT_TOO_SMALL", 422, "The amount is too small"),
+    (Code::CampaignNotRunning, "CAMPAIGN_NOT_RUNNING", 422, "The campaign does not run"),
     (Code::Busy, "BUSY", 429, "Busy, try again"),
     (Code::Internal, "INTERNAL", 500, "An error of the bank"),
     (Code::Unavailable, "UNAVAILABLE", 503, "Not available"),

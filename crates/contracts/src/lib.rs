@@ -6,6 +6,7 @@ pub mod channel;
 pub mod codes;
 pub mod customer;
 pub mod deposit;
+pub mod exchange;
 pub mod marks;
 pub mod operators;
 pub mod page;

@@ -3,6 +3,12 @@
 /// Standing of customers, keyed by customer.
 pub const CUSTOMER_STANDING: &str = "customer.standing";
 
+/// Exchanges that were decided, keyed by customer.
+pub const EXCHANGE_DECIDED: &str = "exchange.decided";
+
+/// Withdrawals of exchanges that failed, to be given back by who made them, keyed by account.
+pub const EXCHANGE_GIVEN_UP: &str = "exchange.given-up";
+
 /// Postings of a deposit instance, keyed by account.
 #[must_use]
 pub fn postings(instance: &str) -> String {

@@ -9,11 +9,14 @@ use std::path::{Path, PathBuf};
 
 use jangbu_contracts::customer::{Kind, StandingChangedV1};
 use jangbu_contracts::deposit::{Entry, InterestPayment, Posting, PostingRecordedV1, Side};
-use jangbu_kernel::id::{AccountId, CustomerId, HoldId, InterestId, PostingId};
+use jangbu_contracts::exchange::{ExchangeDecidedV1, Failed, Side as ExchangeSide, WithdrawalGivenUpV1};
+use jangbu_kernel::id::{AccountId, CustomerId, ExchangeId, HoldId, InterestId, PostingId};
 use jangbu_kernel::money::Currency;
 
 /// Every file that was ever committed. This list only grows.
-const COMMITTED: [&str; 9] = [
+const COMMITTED: [&str; 12] = [
+    "exchange_decided.v1.failed.json",
+    "exchange_decided.v1.succeeded.json",
     "posting_recorded.v1.capture.json",
     "posting_recorded.v1.credit.json",
     "posting_recorded.v1.debit.json",
@@ -23,6 +26,7 @@ const COMMITTED: [&str; 9] = [
     "posting_recorded.v1.transfer.json",
     "standing_changed.v1.corporation.json",
     "standing_changed.v1.person.json",
+    "withdrawal_given_up.v1.debit.json",
 ];
 
 fn dir() -> PathBuf {
@@ -37,6 +41,12 @@ fn reread(event_type: &str, text: &str) -> Result<String, String> {
         }
         PostingRecordedV1::TYPE => {
             serde_json::from_str::<PostingRecordedV1>(text).map(|e| serde_json::to_string_pretty(&e))
+        }
+        ExchangeDecidedV1::TYPE => {
+            serde_json::from_str::<ExchangeDecidedV1>(text).map(|e| serde_json::to_string_pretty(&e))
+        }
+        WithdrawalGivenUpV1::TYPE => {
+            serde_json::from_str::<WithdrawalGivenUpV1>(text).map(|e| serde_json::to_string_pretty(&e))
         }
         other => return Err(format!("nobody reads {other}")),
     };
@@ -88,6 +98,7 @@ fn newest() -> Vec<(String, String)> {
         };
         all.push((format!("{}.{name}.json", StandingChangedV1::TYPE), text(&event)));
     }
+    all.extend(exchanges());
     for event in postings() {
         all.push((format!("{}.{}.json", PostingRecordedV1::TYPE, event.posting.kind), text(&event)));
     }
@@ -96,6 +107,45 @@ fn newest() -> Vec<(String, String)> {
 
 fn text(event: &impl serde::Serialize) -> String {
     serde_json::to_string_pretty(event).unwrap() + "\n"
+}
+
+fn exchanges() -> Vec<(String, String)> {
+    let posting = |n: u128| PostingId::from_parts(1_700_000_000_000, (1 << 64) | n);
+    let succeeded = ExchangeDecidedV1 {
+        exchange: ExchangeId::from_parts(1_700_000_000_000, 5),
+        customer: CustomerId::from_parts(1_700_000_000_000, 7),
+        succeeded: true,
+        side: ExchangeSide::Buy,
+        currency: Currency::USD,
+        rate: "1288.78".parse().unwrap(),
+        unit: 1,
+        foreign: 50_000,
+        krw: 644_390,
+        withdrawal: Some(posting(9)),
+        deposit: Some(posting(10)),
+        failure: None,
+        at: "2023-11-14T22:13:20.000000Z".parse().unwrap(),
+    };
+    let failure = Failed { code: "ACCOUNT_CLOSED".into(), detail: "the account is closed".into() };
+    let failed = ExchangeDecidedV1 {
+        succeeded: false,
+        side: ExchangeSide::Sell,
+        deposit: None,
+        failure: Some(failure),
+        ..succeeded.clone()
+    };
+    let given_up = WithdrawalGivenUpV1 {
+        exchange: succeeded.exchange,
+        instance: "deposit-krw".into(),
+        withdrawal: posting(9),
+        key: "sga_01HF7YAT0000000000000005AA:cancel".into(),
+        reason: "exchange fxe_01HF7YAT0000000000000005AA failed: ACCOUNT_CLOSED".into(),
+    };
+    vec![
+        (format!("{}.succeeded.json", ExchangeDecidedV1::TYPE), text(&succeeded)),
+        (format!("{}.failed.json", ExchangeDecidedV1::TYPE), text(&failed)),
+        (format!("{}.debit.json", WithdrawalGivenUpV1::TYPE), text(&given_up)),
+    ]
 }
 
 fn account(n: u128) -> String {

@@ -1,0 +1,284 @@
+//! Calls and events of the exchange service.
+
+use jangbu_kernel::id::{AccountId, CustomerId, ExchangeId, PostingId, QuoteId};
+use jangbu_kernel::money::{Amount, Currency};
+use jangbu_kernel::rate::Rate;
+use jangbu_kernel::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Prices of one currency, in won.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"currency": "USD", "unit": 1, "mid": "1266.62", "tts": "1288.78", "ttb": "1244.46"}))]
+#[serde(deny_unknown_fields)]
+pub struct BoardRate {
+    /// The currency.
+    pub currency: Currency,
+    /// How many units the prices are for: 100 for JPY, IDR and VND, else 1.
+    pub unit: i64,
+    /// The base price; at most two digits after the point, as for the others.
+    pub mid: Rate,
+    /// What customers pay who buy.
+    pub tts: Rate,
+    /// What customers are paid who sell.
+    pub ttb: Rate,
+}
+
+/// `PUT …/rates`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PutRates {
+    /// All currencies of the new board.
+    #[schema(min_items = 1, max_items = 100)]
+    pub rates: Vec<BoardRate>,
+    /// Why, where a second person has to look at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The board.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Rates {
+    /// When it was published.
+    pub as_of: Timestamp,
+    /// The how-manieth of its day, from 1.
+    pub round: i64,
+    /// By currency.
+    pub rates: Vec<BoardRate>,
+}
+
+/// What the customer does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// Buys foreign money for won.
+    Buy,
+    /// Sells foreign money for won.
+    Sell,
+}
+
+/// In which money an amount is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AmountIn {
+    /// Foreign money.
+    Foreign,
+    /// Won.
+    Krw,
+}
+
+/// `POST …/quotes`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"customer": "cus_01JGFJJZ00000000000000000A", "side": "buy", "currency": "USD",
+    "amount": 100_000, "amount_in": "foreign"}))]
+#[serde(deny_unknown_fields)]
+pub struct AskQuote {
+    /// For whom.
+    pub customer: CustomerId,
+    /// Buys or sells.
+    pub side: Side,
+    /// The foreign currency.
+    pub currency: Currency,
+    /// Minor units.
+    pub amount: Amount,
+    /// Of which money.
+    pub amount_in: AmountIn,
+    /// A campaign whose discount is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 64)]
+    pub campaign: Option<String>,
+}
+
+/// A quote: what an exchange would come to until it expires.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Quote {
+    /// Id.
+    pub id: QuoteId,
+    /// For whom.
+    pub customer: CustomerId,
+    /// Buys or sells.
+    pub side: Side,
+    /// The foreign currency.
+    pub currency: Currency,
+    /// Won for a unit, after the discount.
+    pub rate: Rate,
+    /// How many units the rate is for.
+    pub unit: i64,
+    /// The board's base price.
+    pub mid: Rate,
+    /// The part of the spread that is left out: `0.9` is ninety per cent.
+    pub discount: Rate,
+    /// Foreign money, minor units.
+    pub foreign: i64,
+    /// Won.
+    pub krw: i64,
+    /// From then on it can't be used.
+    pub expires_at: Timestamp,
+}
+
+/// `POST …/exchanges`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AskExchange {
+    /// A quote of the customer's that was not used.
+    pub quote: QuoteId,
+    /// His account in won.
+    pub krw_account: AccountId,
+    /// His account in the quote's currency.
+    pub fx_account: AccountId,
+}
+
+/// One state that an exchange passed through.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Passage {
+    /// The state.
+    pub state: String,
+    /// When it came to it.
+    pub at: Timestamp,
+    /// Why.
+    pub why: String,
+}
+
+/// Why an exchange failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Failed {
+    /// A stable code.
+    pub code: String,
+    /// For people.
+    pub detail: String,
+}
+
+/// An exchange.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Exchange {
+    /// Id.
+    pub id: ExchangeId,
+    /// `STARTED`, `WITHDRAW_SUCCEEDED`, `WITHDRAW_RESULT_CHECK_NEEDED`, `DEPOSIT_RESULT_CHECK_NEEDED`,
+    /// `WITHDRAW_CANCEL_NEEDED`, `EXCHANGE_FAILED` or `EXCHANGE_SUCCEEDED`.
+    pub state: String,
+    /// The quote that it used.
+    pub quote: QuoteId,
+    /// Whose.
+    pub customer: CustomerId,
+    /// Buys or sells.
+    pub side: Side,
+    /// The foreign currency.
+    pub currency: Currency,
+    /// Won for a unit.
+    pub rate: Rate,
+    /// How many units the rate is for.
+    pub unit: i64,
+    /// Foreign money, minor units.
+    pub foreign: i64,
+    /// Won.
+    pub krw: i64,
+    /// His account in won.
+    pub krw_account: AccountId,
+    /// His account in the currency.
+    pub fx_account: AccountId,
+    /// The posting that withdrew, once known.
+    pub withdrawal: Option<PostingId>,
+    /// The posting that deposited, once known.
+    pub deposit: Option<PostingId>,
+    /// Why it failed or is being undone.
+    pub failure: Option<Failed>,
+    /// Every state it passed through, oldest first.
+    pub history: Vec<Passage>,
+}
+
+/// One limit, in won.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Limit {
+    /// What may be exchanged.
+    pub limit: i64,
+    /// What was.
+    pub used: i64,
+    /// What is under way.
+    pub reserved: i64,
+    /// When it begins anew.
+    pub resets_at: Timestamp,
+}
+
+/// A customer's limits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Limits {
+    /// From nine to nine.
+    pub day: Limit,
+    /// From nine on the first.
+    pub month: Limit,
+}
+
+/// `PUT …/discounts/{kind}/{subject}`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"discount": "0.9", "from": "2026-01-01T00:00:00+09:00", "until": "2027-01-01T00:00:00+09:00",
+    "reason": "new year's campaign"}))]
+#[serde(deny_unknown_fields)]
+pub struct SetDiscount {
+    /// The part of the spread that is left out, 0 to 1, at most four digits after the point.
+    pub discount: Rate,
+    /// From when.
+    pub from: Timestamp,
+    /// Until when.
+    pub until: Timestamp,
+    /// Why; kept.
+    pub reason: String,
+}
+
+/// Event: an exchange was decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ExchangeDecidedV1 {
+    /// Which.
+    pub exchange: ExchangeId,
+    /// Whose.
+    pub customer: CustomerId,
+    /// Whether both legs were made; else nothing moved, or it was given back.
+    pub succeeded: bool,
+    /// Buys or sells.
+    pub side: Side,
+    /// The foreign currency.
+    pub currency: Currency,
+    /// Won for a unit.
+    pub rate: Rate,
+    /// How many units the rate is for.
+    pub unit: i64,
+    /// Foreign money, minor units.
+    pub foreign: i64,
+    /// Won.
+    pub krw: i64,
+    /// The posting that withdrew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawal: Option<PostingId>,
+    /// The posting that deposited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deposit: Option<PostingId>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failed>,
+    /// When it was decided.
+    pub at: Timestamp,
+}
+
+impl ExchangeDecidedV1 {
+    /// Its type in the log.
+    pub const TYPE: &'static str = "exchange_decided.v1";
+}
+
+/// Event: an exchange was given up after its withdrawal; whoever made that gives it back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WithdrawalGivenUpV1 {
+    /// Which exchange.
+    pub exchange: ExchangeId,
+    /// The instance that withdrew.
+    pub instance: String,
+    /// The withdrawal.
+    pub withdrawal: PostingId,
+    /// The key under which the exchange asks whether it was given back.
+    pub key: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl WithdrawalGivenUpV1 {
+    /// Its type in the log.
+    pub const TYPE: &'static str = "withdrawal_given_up.v1";
+}
