@@ -1,5 +1,69 @@
-//! Foreign exchange around the clock: prices, quotes, limits, and the plan of an exchange.
+//! Foreign exchange around the clock: the board, quotes, limits, and exchanges as sagas over the books of two deposit
+//! instances.
 //!
-//! What is decided here is decided without a world around it.
+//! Owns boards, discounts, quotes, exchanges and what is taken of limits; no balance. Asks both deposit instances, tells
+//! decisions and withdrawals that are to be given back. Never assumes what became of a call.
 
+mod api;
 pub mod domain;
+mod flows;
+mod store;
+
+use std::sync::Arc;
+
+use jangbu_contracts::topics;
+use jangbu_kernel::time::UtcOffset;
+use jangbu_platform::ask::Ask;
+use jangbu_platform::db::Db;
+use jangbu_platform::kv::Kv;
+use jangbu_platform::migrate::Migration;
+use jangbu_platform::operators::Desk;
+use jangbu_platform::relay::Outbox;
+use jangbu_platform::saga::{self, Runner};
+use jangbu_platform::service::{Service, ServiceSpec, World};
+
+use crate::flows::boards::PublishBoard;
+use crate::flows::saga::Exchanging;
+
+/// What is known of this service before it starts.
+pub const SERVICE: ServiceSpec = ServiceSpec {
+    name: "exchange",
+    migrations: &[
+        Migration { version: 1, name: "sagas", sql: saga::SCHEMA },
+        Migration { version: 2, name: "exchange", sql: include_str!("../migrations/0002_exchange.sql") },
+    ],
+    asks: &["deposit-krw", "deposit-fx"],
+    tells: &[topics::EXCHANGE_DECIDED, topics::EXCHANGE_GIVEN_UP],
+    listens: &[],
+};
+
+/// What flows work with.
+struct Exchanges {
+    db: Db,
+    ask: Ask,
+    kv: Kv,
+    offset: UtcOffset,
+    runner: Runner,
+    desk: Desk,
+}
+
+/// Opens the service on a migrated database.
+#[must_use]
+pub fn open(world: World) -> Service {
+    let World { db, ask, kv, offset, dice, .. } = world;
+    let runner = Runner::start(Arc::new(Exchanging), db.clone(), ask.clone(), dice);
+    let desk = Desk::new(&db, &[], vec![Arc::new(PublishBoard(offset))]);
+    let sweep = runner.job("exchange.sweep");
+    let exchanges = Arc::new(Exchanges { db: db.clone(), ask, kv, offset, runner, desk });
+    Service {
+        name: SERVICE.name.to_owned(),
+        router: api::router(exchanges),
+        consumers: Vec::new(),
+        outgoing: vec![Arc::new(Outbox(db.clone()))],
+        jobs: vec![sweep],
+        db,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,314 @@
+//! Beginning an exchange, and waiting for what comes of it.
+//!
+//! | per exchange | statements |
+//! |---|---|
+//! | beginning | one key, one quote, two limits read and written, one row each for exchange, passage and saga |
+
+use std::time::Duration;
+
+use jangbu_contracts::codes::Code;
+use jangbu_contracts::deposit::Account;
+use jangbu_contracts::exchange::{self as wire, AskExchange};
+use jangbu_contracts::marks::AccountMark;
+use jangbu_kernel::id::{AccountId, CustomerId, ExchangeId, SagaId};
+use jangbu_kernel::money::Currency;
+use jangbu_platform::ask::Outcome;
+use jangbu_platform::context::Context;
+use jangbu_platform::db::{Answer, Fault, Key, Recall, Tx};
+use jangbu_platform::http::{Known, Refused};
+use jangbu_platform::kv::Lease;
+use jangbu_platform::saga::{Held, TURN_MS};
+use serde_json::json;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::saga;
+use crate::Exchanges;
+use crate::domain::limits::Span;
+use crate::domain::plan::{Exchange, GIVE_UP_US, Instance, Leg, State};
+use crate::domain::price::Side;
+use crate::store::exchanges::{self, Begun, Stored};
+use crate::store::limits;
+use crate::store::quotes::{self, Quote};
+
+/// How long whoever asks is kept waiting when he named no deadline, in milliseconds.
+const WAIT_MS_MAX: u64 = 10_000;
+/// What is left of his deadline for the answer, in milliseconds.
+const MARGIN_MS: u64 = 100;
+
+/// An exchange that was begun: now, or by the same request before.
+pub struct Accepted {
+    /// Which.
+    pub id: ExchangeId,
+    /// Whether it was begun before.
+    pub replay: bool,
+}
+
+/// Begins an exchange, once per key, and carries it on as far as the caller waits.
+///
+/// # Errors
+/// It can't be begun; nothing moved.
+pub async fn exchange(
+    exchanges: &Exchanges,
+    known: &Known,
+    key: &Key,
+    body: &AskExchange,
+) -> Result<Accepted, Refused> {
+    let hash = xxh3_64(&serde_json::to_vec(body).unwrap_or_default());
+    let mut tx = exchanges.db.read("exchange.look").await?;
+    if let Some(id) = recalled(tx.recall(key, hash).await?)? {
+        return Ok(Accepted { id, replay: true });
+    }
+    let quote = quotes::find(&mut tx, body.quote).await?;
+    drop(tx);
+    let quote = quote.filter(|quote| known.may_see(&quote.customer.to_string())).ok_or_else(no_quote)?;
+    usable(&quote, known.now)?;
+    accounts(exchanges, &quote, body).await?;
+    let lease = take_turn(exchanges, quote.customer).await?;
+    let begun = begin(exchanges, (key, hash), &quote, body).await;
+    let done = match begun {
+        Ok((id, Some(held))) => {
+            wait(exchanges, held).await;
+            Ok(Accepted { id, replay: false })
+        }
+        Ok((id, None)) => Ok(Accepted { id, replay: true }),
+        Err(refused) => Err(refused),
+    };
+    if let Some(lease) = lease
+        && let Err(e) = exchanges.kv.release_lease(lease).await
+    {
+        tracing::debug!(error = %e, "a lease stays until it expires");
+    }
+    done
+}
+
+fn no_quote() -> Refused {
+    Refused::new(Code::QuoteNotFound, "there is no such quote of this customer's")
+}
+
+fn recalled(recall: Recall) -> Result<Option<ExchangeId>, Refused> {
+    match recall {
+        Recall::New => Ok(None),
+        Recall::KeyReused => Err(Refused::new(Code::KeyReused, "the key came with another request before")),
+        Recall::Same(answer) => {
+            let id = serde_json::from_str(&answer.body).map_err(|e| Fault::Damaged(format!("a kept answer: {e}")))?;
+            Ok(Some(id))
+        }
+    }
+}
+
+fn usable(quote: &Quote, now: jangbu_kernel::time::Timestamp) -> Result<(), Refused> {
+    if let Some(by) = quote.exchange {
+        return Err(Refused::new(Code::QuoteUsed, format!("{by} used it")));
+    }
+    if now >= quote.expires_at {
+        return Err(Refused::new(Code::QuoteExpired, format!("it could be used until {}", quote.expires_at)));
+    }
+    Ok(())
+}
+
+/// Looks at both accounts before anything moves: whose they are, their currencies, and what speaks against money going
+/// out of one and into the other. The books look again when they post.
+async fn accounts(exchanges: &Exchanges, quote: &Quote, body: &AskExchange) -> Result<(), Refused> {
+    let won = account(exchanges, Instance::Krw, body.krw_account);
+    let foreign = account(exchanges, Instance::Fx, body.fx_account);
+    let (won, foreign) = futures_util::future::join(won, foreign).await;
+    let (won, foreign) = (won?, foreign?);
+    let buys = quote.side == Side::Buy;
+    for (account, currency, out) in [(won, Currency::KRW, buys), (foreign, quote.quoted.currency, !buys)] {
+        if account.customer != quote.customer {
+            return Err(Refused::new(Code::AccountNotFound, format!("{} is not the customer's", account.id)));
+        }
+        if account.currency != currency {
+            let why = format!("{} is in {}, not in {currency}", account.id, account.currency);
+            return Err(Refused::new(Code::CurrencyMismatch, why));
+        }
+        if account.closed_on.is_some() {
+            return Err(Refused::new(Code::AccountClosed, format!("{} is closed", account.id)));
+        }
+        let marks = account.marks.iter().filter_map(|mark| mark.parse().ok());
+        if let Some(code) = marks.filter_map(|mark| stops(mark, out)).next() {
+            return Err(Refused::new(code, format!("{}: {}", account.id, code.title())));
+        }
+    }
+    Ok(())
+}
+
+async fn account(exchanges: &Exchanges, instance: Instance, id: AccountId) -> Result<Account, Refused> {
+    match exchanges.ask.get(instance.service(), &format!("/accounts/{id}")).await {
+        Outcome::Reply(account) => Ok(account),
+        Outcome::Refusal(problem) if problem.code == Code::NotFound.as_str() => {
+            Err(Refused::new(Code::AccountNotFound, format!("{id} is no account of {}", instance.service())))
+        }
+        Outcome::Refusal(problem) => Err((*problem).into()),
+        Outcome::Unknown(why) => Err(Fault::Unavailable(why).into()),
+    }
+}
+
+/// What a mark says against money going out of an account, or into it.
+fn stops(mark: AccountMark, out: bool) -> Option<Code> {
+    match mark {
+        AccountMark::Dormant => Some(Code::AccountDormant),
+        AccountMark::Suspended => Some(Code::AccountSuspended),
+        AccountMark::DepositStop => (!out).then_some(Code::DepositBlocked),
+        AccountMark::WithdrawalStop => out.then_some(Code::WithdrawalBlocked),
+        AccountMark::LossReport => out.then_some(Code::LossReported),
+        AccountMark::Attached => out.then_some(Code::Attached),
+        AccountMark::Pledged => out.then_some(Code::Pledged),
+        AccountMark::FraudFreeze => out.then_some(Code::FraudFrozen),
+        AccountMark::Limited => None,
+    }
+}
+
+/// A turn of the customer's, so that a second exchange at the same time fails fast. Without the store that keeps turns
+/// there is none, and exchanges go on: quote and limits are guarded by their rows.
+async fn take_turn(exchanges: &Exchanges, customer: CustomerId) -> Result<Option<Lease>, Refused> {
+    let until = exchanges.db.now().plus_micros(i64::try_from(TURN_MS).unwrap_or(0) * 1_000);
+    match exchanges.kv.take_lease(&format!("exchange:{customer}"), until).await {
+        Ok(Some(lease)) => Ok(Some(lease)),
+        Ok(None) => Err(Refused::new(Code::ExchangeInProgress, "another exchange of the customer's is under way")),
+        Err(e) => {
+            tracing::debug!(error = %e, "exchanges go on without turns");
+            Ok(None)
+        }
+    }
+}
+
+/// The unit of work that begins an exchange; without a saga when the same request began it meanwhile.
+async fn begin(
+    exchanges: &Exchanges,
+    (key, hash): (&Key, u64),
+    quote: &Quote,
+    body: &AskExchange,
+) -> Result<(ExchangeId, Option<Held>), Refused> {
+    let mut tx = exchanges.db.begin("exchange.begin").await?;
+    if let Some(id) = recalled(tx.recall(key, hash).await?)? {
+        return Ok((id, None));
+    }
+    let now = tx.now();
+    let quote = quotes::find(&mut tx, quote.id).await?.ok_or_else(no_quote)?;
+    usable(&quote, now)?;
+    let firsts = Span::BOTH.map(|span| (span, span.first_day(now, exchanges.offset)));
+    let before = reserve(exchanges, &mut tx, &quote, firsts).await?;
+    let saga_id = SagaId::from_bytes(tx.new_id());
+    let id = saga::exchange_of(saga_id);
+    let snapshot = json!({
+        "quote": serde_json::from_str::<serde_json::Value>(&quote.snapshot).unwrap_or_default(),
+        "accounts": { "krw": body.krw_account, "fx": body.fx_account },
+        "limits_before": before,
+    });
+    let begun = Begun {
+        id,
+        quote: quote.id,
+        customer: quote.customer,
+        krw_account: body.krw_account,
+        fx_account: body.fx_account,
+        firsts,
+        snapshot: snapshot.to_string(),
+    };
+    exchanges::insert(&mut tx, &begun).await?;
+    quotes::used(&mut tx, quote.id, id).await?;
+    let state = saga::text(&plan(&quote, body, now.plus_micros(GIVE_UP_US).micros()))?;
+    let held = exchanges.runner.begin(&mut tx, saga_id, state).await?;
+    let kept = serde_json::to_string(&id).map_err(|e| Fault::Damaged(e.to_string()))?;
+    tx.remember(key, hash, &Answer { status: 201, body: kept }).await?;
+    tx.commit().await?;
+    Ok((id, Some(held)))
+}
+
+/// Reserves the exchange's won on both limits; what was taken before.
+async fn reserve(
+    exchanges: &Exchanges,
+    tx: &mut Tx,
+    quote: &Quote,
+    firsts: [(Span, jangbu_kernel::date::BusinessDate); 2],
+) -> Result<Vec<serde_json::Value>, Refused> {
+    let (mut before, won) = (Vec::new(), quote.amounts.won);
+    for (span, first) in firsts {
+        let usage = limits::usage(tx, quote.customer, span, first).await?;
+        let Some(reserved) = usage.reserve(span, won) else {
+            let (name, most, resets) = (span.name(), span.won_max(), span.resets_at(first, exchanges.offset));
+            let left = most - usage.used - usage.reserved;
+            let why =
+                format!("{won} won pass the limit of {most} won a {name}: {left} are left; it resets at {resets}");
+            return Err(Refused::new(Code::LimitExceeded, why));
+        };
+        limits::put(tx, quote.customer, span, first, reserved).await?;
+        before.push(json!({ "span": span.name(), "from": first, "used": usage.used, "reserved": usage.reserved }));
+    }
+    Ok(before)
+}
+
+fn plan(quote: &Quote, body: &AskExchange, until: i64) -> Exchange {
+    let won = Leg { instance: Instance::Krw, account: body.krw_account, amount: quote.amounts.won };
+    let foreign = Leg { instance: Instance::Fx, account: body.fx_account, amount: quote.amounts.foreign };
+    let (withdraw, deposit) = match quote.side {
+        Side::Buy => (won, foreign),
+        Side::Sell => (foreign, won),
+    };
+    Exchange { withdraw, deposit, until, state: State::Started }
+}
+
+/// Runs the saga in a task of its own and waits for its rest, no longer than the caller does.
+async fn wait(exchanges: &Exchanges, held: Held) {
+    let left = Context::current().map_or(Duration::from_millis(WAIT_MS_MAX), |context| context.left());
+    let left = left.saturating_sub(Duration::from_millis(MARGIN_MS));
+    let run = exchanges.runner.go(held);
+    match tokio::time::timeout(left, run).await {
+        Ok(Ok(Ok(_rest))) => {}
+        Ok(Ok(Err(e))) => tracing::warn!(error = %e, "a step could not be kept; it will be repeated"),
+        Ok(Err(e)) => tracing::warn!(error = %e, "an exchange's task ended early; the sweep goes on"),
+        Err(_) => {} // it goes on without him
+    }
+}
+
+/// An exchange as shown.
+///
+/// # Errors
+/// The store can't be read.
+pub async fn show(exchanges: &Exchanges, id: ExchangeId) -> Result<Option<wire::Exchange>, Fault> {
+    let mut tx = exchanges.db.read("exchange.show").await?;
+    let Some(Stored { begun, state, withdrawal, deposit, because }) = exchanges::find(&mut tx, id).await? else {
+        return Ok(None);
+    };
+    let quote = quotes::find(&mut tx, begun.quote).await?;
+    let quote = quote.ok_or_else(|| Fault::Damaged(format!("the quote of {id} is missing")))?;
+    let passages = exchanges::passages(&mut tx, id).await?;
+    let rate = quote.quoted.price.to_string().parse().map_err(|e| Fault::Damaged(format!("a price: {e}")))?;
+    Ok(Some(wire::Exchange {
+        id,
+        state,
+        quote: begun.quote,
+        customer: begun.customer,
+        side: saga::wire_side(quote.side),
+        currency: quote.quoted.currency,
+        rate,
+        unit: quote.quoted.unit,
+        foreign: quote.amounts.foreign,
+        krw: quote.amounts.won,
+        krw_account: begun.krw_account,
+        fx_account: begun.fx_account,
+        withdrawal,
+        deposit,
+        failure: because.map(|b| wire::Failed { code: b.code, detail: b.detail }),
+        history: passages.into_iter().map(|(state, at, why)| wire::Passage { state, at, why }).collect(),
+    }))
+}
+
+/// A customer's limits now.
+///
+/// # Errors
+/// The store can't be read.
+pub async fn limits_of(exchanges: &Exchanges, customer: CustomerId) -> Result<wire::Limits, Fault> {
+    let mut tx = exchanges.db.read("exchange.limits").await?;
+    let (now, mut both) = (tx.now(), Vec::new());
+    for span in Span::BOTH {
+        let first = span.first_day(now, exchanges.offset);
+        let usage = limits::usage(&mut tx, customer, span, first).await?;
+        let resets_at = span.resets_at(first, exchanges.offset);
+        both.push(wire::Limit { limit: span.won_max(), used: usage.used, reserved: usage.reserved, resets_at });
+    }
+    match <[wire::Limit; 2]>::try_from(both) {
+        Ok([day, month]) => Ok(wire::Limits { day, month }),
+        Err(_) => unreachable!("there are two spans"),
+    }
+}

@@ -1,0 +1,245 @@
+//! The saga of an exchange: its plan's steps as calls, their outcomes as the plan hears them, and what is written along
+//! the way.
+
+use axum::body::Bytes;
+use axum::http::Method;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use jangbu_contracts::deposit::{Command, Posting};
+use jangbu_contracts::exchange::{ExchangeDecidedV1, Failed, Side as WireSide, WithdrawalGivenUpV1};
+use jangbu_contracts::topics;
+use jangbu_kernel::id::{ExchangeId, PostingId, SagaId};
+use jangbu_kernel::money::Amount;
+use jangbu_kernel::time::Timestamp;
+use jangbu_platform::ask::{Outcome, Reply};
+use jangbu_platform::db::{Fault, Tx};
+use jangbu_platform::saga::{self, Kind, Turn, key};
+
+use crate::domain::plan::{Because, Exchange, Heard, Leg, Pace, State, Step};
+use crate::domain::price::Side;
+use crate::store::{exchanges, limits, quotes};
+
+/// The key under which a withdrawal is given back.
+const CANCEL: &str = "cancel";
+const WITHDRAW: &str = "withdraw";
+const DEPOSIT: &str = "deposit";
+
+/// The kind of saga that an exchange is.
+pub struct Exchanging;
+
+/// The exchange of a saga.
+#[must_use]
+pub fn exchange_of(id: SagaId) -> ExchangeId {
+    ExchangeId::from_bytes(id.to_bytes())
+}
+
+fn read(version: i64, state: &str) -> Result<Exchange, String> {
+    serde_json::from_str(state).map_err(|e| format!("a state of version {version} can't be read: {e}"))
+}
+
+/// A state as it is kept.
+///
+/// # Errors
+/// There is none: states are plain data.
+pub fn text(exchange: &Exchange) -> Result<String, Fault> {
+    serde_json::to_string(exchange).map_err(|e| Fault::Damaged(e.to_string()))
+}
+
+fn post(name: &'static str, key_of: &'static str, leg: Leg, command: &Command) -> Result<saga::Step, String> {
+    let body = serde_json::to_vec(command).map_err(|e| e.to_string())?;
+    let (service, path) = (leg.instance.service(), "/postings".to_owned());
+    Ok(saga::Step { name, key_of: Some(key_of), service, method: Method::POST, path, body: Bytes::from(body) })
+}
+
+fn look(name: &'static str, id: SagaId, of: &str, leg: Leg) -> saga::Step {
+    let path = format!("/postings?key={}", key(id, of));
+    let (service, method, body) = (leg.instance.service(), Method::GET, Bytes::new());
+    saga::Step { name, key_of: None, service, method, path, body }
+}
+
+/// A command that can only be refused: there is no posting of this id.
+fn close(name: &'static str, key_of: &'static str, leg: Leg) -> Result<saga::Step, String> {
+    let reason = "closes the key of an exchange that was given up".to_owned();
+    post(name, key_of, leg, &Command::Reversal { posting: PostingId::from_bytes([0; 16]), reason })
+}
+
+fn call(id: SagaId, exchange: &Exchange, step: Step) -> Result<saga::Step, String> {
+    let memo = Some(format!("exchange {}", exchange_of(id)));
+    let amount = |leg: Leg| Amount::new(leg.amount).map_err(|e| e.to_string());
+    let (from, to) = (exchange.withdraw, exchange.deposit);
+    match step {
+        Step::Withdraw => {
+            let (account, target) = (from.account, "exchange".to_owned());
+            post(WITHDRAW, WITHDRAW, from, &Command::Debit { account, amount: amount(from)?, target, memo })
+        }
+        Step::Deposit => {
+            let (account, source) = (to.account, "exchange".to_owned());
+            post(DEPOSIT, DEPOSIT, to, &Command::Credit { account, amount: amount(to)?, source, memo })
+        }
+        Step::CheckWithdraw => Ok(look("check_withdraw", id, WITHDRAW, from)),
+        Step::CheckDeposit => Ok(look("check_deposit", id, DEPOSIT, to)),
+        Step::CheckCancel => Ok(look("check_cancel", id, CANCEL, from)),
+        Step::CloseWithdraw => close("close_withdraw", WITHDRAW, from),
+        Step::CloseDeposit => close("close_deposit", DEPOSIT, to),
+    }
+}
+
+/// Which of the plan's steps a call was.
+fn step_of(name: &str) -> Result<Step, String> {
+    let all = [
+        ("withdraw", Step::Withdraw),
+        ("check_withdraw", Step::CheckWithdraw),
+        ("close_withdraw", Step::CloseWithdraw),
+        ("deposit", Step::Deposit),
+        ("check_deposit", Step::CheckDeposit),
+        ("close_deposit", Step::CloseDeposit),
+        ("check_cancel", Step::CheckCancel),
+    ];
+    all.into_iter().find(|(n, _)| *n == name).map(|(_, step)| step).ok_or_else(|| format!("no step is named {name}"))
+}
+
+fn heard(step: &saga::Step, outcome: &Outcome<Reply>) -> Heard {
+    match outcome {
+        Outcome::Reply(reply) => match serde_json::from_slice::<Posting>(&reply.body) {
+            Ok(posting) => Heard::Done(posting.id),
+            Err(e) => Heard::Unknown(format!("the answer of {} can't be read: {e}", step.service)),
+        },
+        Outcome::Refusal(problem) if problem.status == 422 => {
+            Heard::Refused(Because { code: problem.code.clone(), detail: problem.detail.clone() })
+        }
+        Outcome::Refusal(problem) if problem.code == "NOT_FOUND" && step.key_of.is_none() => Heard::NotFound,
+        Outcome::Refusal(problem) => Heard::Unknown(format!("{} {}", problem.code, problem.detail)),
+        Outcome::Unknown(why) => Heard::Unknown(why.clone()),
+    }
+}
+
+fn said(step: &saga::Step, heard: &Heard) -> String {
+    match heard {
+        Heard::Done(posting) => format!("{}: {posting}", step.name),
+        Heard::Refused(because) => format!("{} was refused: {} {}", step.name, because.code, because.detail),
+        Heard::NotFound => format!("{}: there is none", step.name),
+        Heard::Unknown(why) => format!("{} is not known: {why}", step.name),
+    }
+}
+
+impl Kind for Exchanging {
+    fn name(&self) -> &'static str {
+        "exchange"
+    }
+    fn version(&self) -> i64 {
+        1
+    }
+    fn next(&self, id: SagaId, version: i64, state: &str, now: Timestamp) -> Result<saga::Step, String> {
+        let exchange = read(version, state)?;
+        let step = exchange.next(now.micros()).ok_or("it is decided")?;
+        call(id, &exchange, step)
+    }
+    fn heard(
+        &self,
+        version: i64,
+        state: &str,
+        step: &saga::Step,
+        outcome: &Outcome<Reply>,
+        now: Timestamp,
+    ) -> Result<Turn, String> {
+        let exchange = read(version, state)?;
+        let heard = heard(step, outcome);
+        let why = said(step, &heard);
+        let (state, pace) = exchange.heard(step_of(step.name)?, heard, now.micros());
+        let pace = match pace {
+            Pace::On => saga::Pace::On,
+            Pace::After(ms) => saga::Pace::After(ms),
+            Pace::Again => saga::Pace::Again,
+            Pace::End => saga::Pace::End,
+            Pace::Person => saga::Pace::Person,
+        };
+        let state = text(&Exchange { state, ..exchange }).map_err(|e| e.to_string())?;
+        Ok(Turn { state, pace, why })
+    }
+    fn write<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        id: SagaId,
+        before: &'a str,
+        turn: &'a Turn,
+    ) -> BoxFuture<'a, Result<(), Fault>> {
+        async move {
+            let damaged = |why: String| Fault::Damaged(why);
+            let before = read(self.version(), before).map_err(damaged)?;
+            let after = read(self.version(), &turn.state).map_err(damaged)?;
+            if before.state.name() == after.state.name() {
+                return Ok(());
+            }
+            exchanges::passed(tx, exchange_of(id), &after.state, &turn.why).await?;
+            if let State::WithdrawCancelNeeded { withdrawal, because } = &after.state {
+                give_up(tx, id, &after, *withdrawal, because)?;
+            }
+            if after.state.is_decided() {
+                decided(tx, exchange_of(id), &after.state).await?;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+/// Tells that a withdrawal is given up.
+fn give_up(
+    tx: &mut Tx,
+    id: SagaId,
+    exchange: &Exchange,
+    withdrawal: PostingId,
+    because: &Because,
+) -> Result<(), Fault> {
+    let event = WithdrawalGivenUpV1 {
+        exchange: exchange_of(id),
+        instance: exchange.withdraw.instance.service().to_owned(),
+        withdrawal,
+        key: key(id, CANCEL),
+        reason: format!("exchange {} failed: {}", exchange_of(id), because.code),
+    };
+    let payload = serde_json::to_string(&event).map_err(|e| Fault::Damaged(e.to_string()))?;
+    let account = exchange.withdraw.account.to_string();
+    tx.emit(topics::EXCHANGE_GIVEN_UP, &account, WithdrawalGivenUpV1::TYPE, payload);
+    Ok(())
+}
+
+/// Settles what was reserved and tells the decision.
+async fn decided(tx: &mut Tx, id: ExchangeId, state: &State) -> Result<(), Fault> {
+    let missing = |what: &str| Fault::Damaged(format!("{what} of {id} is missing"));
+    let stored = exchanges::find(tx, id).await?.ok_or_else(|| missing("the row"))?;
+    let quote = quotes::find(tx, stored.begun.quote).await?.ok_or_else(|| missing("the quote"))?;
+    let succeeded = matches!(state, State::ExchangeSucceeded { .. });
+    for (span, first) in stored.begun.firsts {
+        let usage = limits::usage(tx, quote.customer, span, first).await?;
+        limits::put(tx, quote.customer, span, first, usage.settle(quote.amounts.won, succeeded)).await?;
+    }
+    let price = quote.quoted.price.to_string().parse();
+    let event = ExchangeDecidedV1 {
+        exchange: id,
+        customer: quote.customer,
+        succeeded,
+        side: wire_side(quote.side),
+        currency: quote.quoted.currency,
+        rate: price.map_err(|e| Fault::Damaged(format!("a price: {e}")))?,
+        unit: quote.quoted.unit,
+        foreign: quote.amounts.foreign,
+        krw: quote.amounts.won,
+        withdrawal: stored.withdrawal,
+        deposit: stored.deposit,
+        failure: state.because().map(|b| Failed { code: b.code.clone(), detail: b.detail.clone() }),
+        at: tx.now(),
+    };
+    let payload = serde_json::to_string(&event).map_err(|e| Fault::Damaged(e.to_string()))?;
+    tx.emit(topics::EXCHANGE_DECIDED, &quote.customer.to_string(), ExchangeDecidedV1::TYPE, payload);
+    Ok(())
+}
+
+/// The wire's word for the domain's.
+#[must_use]
+pub fn wire_side(side: Side) -> WireSide {
+    match side {
+        Side::Buy => WireSide::Buy,
+        Side::Sell => WireSide::Sell,
+    }
+}

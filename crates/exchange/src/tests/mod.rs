@@ -1,0 +1,7 @@
+//! What the service promises, on a stand and under the drill.
+#![allow(clippy::unwrap_used)]
+
+mod calls;
+mod document;
+mod drilled;
+mod world;
