@@ -23,8 +23,8 @@ use crate::combiner::Combiner;
 use crate::domain::command::{Action, Command};
 use crate::flows::post::{Outcome, known};
 use crate::flows::products::add_version;
-use crate::flows::standing;
 use crate::flows::totals::Prover;
+use crate::flows::{given_up, standing};
 use crate::ledger::{Ledger, millis};
 use crate::store;
 use crate::terms_text::{TermsText, said};
@@ -33,6 +33,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "ledger", sql: include_str!("../migrations/0001_ledger.sql") },
     Migration { version: 2, name: "totals", sql: include_str!("../migrations/0002_totals.sql") },
     Migration { version: 3, name: "owners", sql: include_str!("../migrations/0003_owners.sql") },
+    Migration { version: 4, name: "given up", sql: include_str!("../migrations/0004_given_up.sql") },
 ];
 
 /// The won instance.
@@ -41,7 +42,7 @@ pub const KRW: ServiceSpec = ServiceSpec {
     migrations: MIGRATIONS,
     asks: &["customer"],
     tells: &["deposit-krw.postings"],
-    listens: &[topics::CUSTOMER_STANDING],
+    listens: &[topics::CUSTOMER_STANDING, topics::EXCHANGE_GIVEN_UP],
 };
 
 /// The instance of foreign currencies.
@@ -81,7 +82,13 @@ pub async fn open(spec: &ServiceSpec, tag: u16, world: World, seed: &str) -> Res
         router: router(api),
         consumers: vec![consumer],
         outgoing: vec![Arc::new(Postings(Arc::clone(&ledger)))],
-        jobs: vec![fold_job(Arc::clone(&ledger)), hold_job(world.db, ledger, combiner), totals_job(prover), watch],
+        jobs: vec![
+            fold_job(Arc::clone(&ledger)),
+            given_up_job(Arc::clone(&ledger), combiner.clone()),
+            hold_job(world.db, ledger, combiner),
+            totals_job(prover),
+            watch,
+        ],
     })
 }
 
@@ -107,6 +114,15 @@ fn fold_job(ledger: Arc<Ledger>) -> Job {
         async move { ledger.fold_when_due().await.map(|_| ()) }.boxed()
     };
     Job { name: "deposit.fold", every_ms: 1_000, run: Box::new(run), due: None }
+}
+
+/// Gives back withdrawals that were given up.
+fn given_up_job(ledger: Arc<Ledger>, combiner: Combiner) -> Job {
+    let run = move |now: Timestamp| -> BoxFuture<'static, Result<(), Fault>> {
+        let (ledger, combiner) = (Arc::clone(&ledger), combiner.clone());
+        async move { given_up::give_back(&ledger, &combiner, now).await }.boxed()
+    };
+    Job { name: "deposit.given_up", every_ms: 200, run: Box::new(run), due: None }
 }
 
 fn totals_job(prover: Arc<Prover>) -> Job {
@@ -158,7 +174,7 @@ fn hold_job(db: Db, ledger: Arc<Ledger>, combiner: Combiner) -> Job {
     Job { name: "deposit.lapsed_holds", every_ms: 500, run: Box::new(run), due: Some(Box::new(due)) }
 }
 
-/// Takes over customers' standing.
+/// Takes over customers' standing, and withdrawals that are to be given back.
 struct Standing(Arc<Ledger>);
 
 fn read(event: &Event) -> Result<StandingChangedV1, Reject> {
@@ -172,6 +188,10 @@ impl Handler for Standing {
     fn apply<'a>(&'a self, tx: &'a mut Tx, events: &'a [Event]) -> BoxFuture<'a, Result<(), Reject>> {
         async move {
             for event in events {
+                if event.topic == topics::EXCHANGE_GIVEN_UP {
+                    given_up::keep(tx, &self.0, event).await?;
+                    continue;
+                }
                 let standing = read(event)?;
                 standing::keep(tx, &standing).await?;
             }

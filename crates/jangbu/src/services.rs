@@ -14,6 +14,7 @@ pub const ALL: &[Opener] = &[
     Opener { spec: &jangbu_deposit::service::KRW, open: deposit_krw },
     Opener { spec: &jangbu_deposit::service::FX, open: deposit_fx },
     Opener { spec: &jangbu_accounting::SERVICE, open: |world| async { Ok(jangbu_accounting::open(world)) }.boxed() },
+    Opener { spec: &jangbu_exchange::SERVICE, open: |world| async { Ok(jangbu_exchange::open(world)) }.boxed() },
     Opener { spec: &jangbu_channel::SERVICE, open: |world| async { Ok(jangbu_channel::open(world)) }.boxed() },
 ];
 

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod bulk;
+pub mod given_up;
 pub mod post;
 pub mod products;
 pub mod standing;

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod days;
+pub mod given_up;
 pub mod locked;
 pub mod outbox;
 pub mod postings;

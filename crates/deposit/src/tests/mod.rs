@@ -6,6 +6,7 @@ mod deeds;
 mod document;
 mod edge;
 mod eligible;
+mod given_up;
 mod keys;
 mod lists;
 pub(crate) mod lost;

@@ -14,12 +14,13 @@ use jangbu_contracts::customer::{Kind, StandingChangedV1};
 use jangbu_contracts::topics::CUSTOMER_STANDING;
 use jangbu_kernel::id::{CustomerId, EventId};
 use jangbu_platform::auth::Role;
+use jangbu_platform::clock::Clock as _;
 use jangbu_platform::consumer::Consumer;
 use jangbu_platform::db::Event;
 use jangbu_platform::http::{self, Refused, path_id};
 use jangbu_platform::log::Log;
 use jangbu_platform::openapi::Document;
-use jangbu_platform::service::ServiceSpec;
+use jangbu_platform::service::{Job, ServiceSpec};
 use jangbu_platform::stand::{Got, Stand};
 use serde_json::{Value, json};
 
@@ -45,6 +46,7 @@ pub struct World {
     customers: Customers,
     log: Log,
     consumer: Consumer,
+    jobs: Vec<Job>,
     _dir: tempfile::TempDir,
 }
 
@@ -73,9 +75,10 @@ impl World {
         let log = given.log.clone();
         let service = open(spec, tag, given, PRODUCTS).await.unwrap();
         let consumer = service.consumers[0].clone();
+        let jobs = service.jobs;
         let stand = stand.with(service.router);
         let document = stand.document().await.unwrap();
-        let world = World { stand, document, customers: Customers::default(), log, consumer, _dir: dir };
+        let world = World { stand, document, customers: Customers::default(), log, consumer, jobs, _dir: dir };
         world.open_customers();
         world
     }
@@ -187,8 +190,20 @@ impl World {
             event_type: StandingChangedV1::TYPE.to_owned(),
             payload: serde_json::to_string(&standing).unwrap(),
         };
-        self.log.append(&[event]).await.unwrap();
+        self.hear(vec![event]).await;
+    }
+
+    /// Events come in.
+    pub async fn hear(&self, events: Vec<Event>) {
+        self.log.append(&events).await.unwrap();
         self.consumer.drain(&self.log).await.unwrap();
+    }
+
+    /// The regular work looks once.
+    pub async fn work(&self) {
+        for job in &self.jobs {
+            (job.run)(self.clock.now()).await.unwrap();
+        }
     }
 
     /// A customer with these marks, known to the customer service alone.
