@@ -9,6 +9,7 @@ mod clock;
 mod config;
 mod console;
 mod customers;
+mod feed;
 mod keys;
 mod migrate;
 #[cfg(test)]
@@ -88,6 +89,8 @@ enum Command {
     Keys(keys::Args),
     /// The whole bank in one deterministic simulation; 1 when a seed fails.
     Sim(sim::Args),
+    /// Publishes euro reference rates of past days as boards, one after the other.
+    Feed(feed::Args),
     /// Who asks and tells whom.
     Services,
 }
@@ -104,6 +107,7 @@ impl Command {
             | Command::Check(_)
             | Command::Token(_)
             | Command::Keys(_)
+            | Command::Feed(_)
             | Command::Services => "warn",
         };
         Telemetry { filter: filter.to_owned(), ..Telemetry::default() }
@@ -150,6 +154,7 @@ fn main() -> ExitCode {
             Command::Token(args) => token::run(args),
             Command::Keys(args) => keys::run(args),
             Command::Sim(args) => sim::run(args),
+            Command::Feed(args) => feed::run(args),
             Command::Services => {
                 say(services::drawing().trim_end());
                 Ok(Verdict::Done)

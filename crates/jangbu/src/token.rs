@@ -29,7 +29,7 @@ pub struct Args {
 }
 
 /// Reads `30s`, `15m`, `1h`, `7d`.
-fn seconds(text: &str) -> Option<u64> {
+pub fn seconds(text: &str) -> Option<u64> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let unit = match unit {
         "s" => 1,
