@@ -88,7 +88,7 @@ async fn everybody_asks_for_themselves_and_everything_is_tried() {
         let kind = body["kind"].as_str().unwrap_or(if rest.contains("claims") { "claim" } else { "batch" });
         *kinds.entry(kind.to_owned()).or_default() += 1;
         if let Some(customer) = who.strip_prefix("customer:") {
-            let from = body["from"].as_str().unwrap_or_else(|| rest.split('/').nth(4).unwrap());
+            let from = body["from"].as_str().unwrap_or_else(|| rest.split('/').nth(4).unwrap().trim_end());
             assert_eq!(from.trim_start_matches("acc_"), customer.trim_start_matches("cus_"), "{line}");
         } else {
             assert_ne!(kind, "claim", "{line}");
