@@ -206,7 +206,7 @@ fn a_service_alone_says_what_it_lacks() {
     check("channel", free, 2, &["channel asks deposit-krw", "[peers]"]);
     check("deposit", free, 2, &["there is no service \"deposit\"", "deposit-krw"]);
     check("customer", "store = \"mysql\"", 2, &["JANGBU_MYSQL_URL", "mysql://"]);
-    check("customer", "log = \"kafka\"", 2, &["not built into this program yet", "refused.toml"]);
+    check("customer", "log = \"kafka\"", 2, &["add [kafka]", "refused.toml"]);
     check("customer", &taken, 3, &["can't be used", "`listen`"]);
     check("customer", free, 3, &["behind", "jangbu migrate --data"]);
     assert!(!home.path().join("bank").exists(), "nothing was made");
