@@ -348,7 +348,7 @@ fn set_clock(nodes: &[Arc<Node>], one: &Node, off: i64) {
 pub fn tight(from: &str, rate: &str) -> Value {
     json!({"code": "tight", "name": "tight", "kind": "demand", "currency": "KRW", "from": from,
         "tiers": [{"up_to": 1_000_000, "rate": rate}, {"up_to": null, "rate": "0.01"}],
-        "limits": {"transaction": 9_000, "day": 40_000, "month": 90_000}})
+        "limits": {"transaction": 9_000, "day": 20_000, "month": 45_000}})
 }
 
 /// Terms of a dollar account that pays interest.

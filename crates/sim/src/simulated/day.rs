@@ -499,8 +499,7 @@ async fn claim(town: &Town, who: usize, day: BusinessDate, dice: &Dice, by: (&Ti
         0..=2 => drop(teller.claim(KRW, &key, account).await),
         3..=5 => drop(teller.claim_by_channel(KRW, &key, account).await),
         6 => {
-            let (one, other) = tokio::join!(teller.client.screen(account), teller.client.screen(account));
-            drop((one, other));
+            tokio::join!(teller.screen(account), teller.screen(account));
             teller.claim_by_channel(KRW, &key, account).await;
         }
         _ => drop(race(&teller, [key, format!("again-{day}")], account).await),

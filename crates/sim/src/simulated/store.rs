@@ -163,7 +163,13 @@ impl Disk for Drive {
         if faults.strikes(Fault::FlushFails) || disk.is_away() {
             site.trace.say(|| format!("{}: a flush fails, {} flows lose their work", site.name, group.flows()));
             probe::reached(if several { "flush-failed-under-several-flows" } else { "flush-failed-under-one-flow" });
-            return group.fail("the disk said no");
+            // A disk takes its time before it says no; those who look meanwhile must not see what is lost then.
+            let took = 1 + faults.below(Fault::FlushFails, SLOW_FLUSH_MS_MAX);
+            site.home().spawn(async move {
+                tokio::time::sleep(Duration::from_millis(took)).await;
+                group.fail("the disk said no");
+            });
+            return;
         }
         let slow = faults.strikes(Fault::FlushSlow);
         let took = if slow { 1 + faults.below(Fault::FlushSlow, SLOW_FLUSH_MS_MAX) } else { 1 };

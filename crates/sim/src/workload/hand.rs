@@ -234,7 +234,7 @@ impl Hand {
                 let teller = self.town.teller(who)?;
                 return Ok(race(&teller, [self.town.keys.next(), self.town.keys.next()], account).await);
             }
-            11 => return Ok(self.town.teller(who)?.client.screen(account).await.reply().is_ok()),
+            11 => return Ok(self.town.teller(who)?.screen(account).await),
             8 => {
                 let amount = self.too_much(account);
                 let transfer = Command::Transfer { from: account, to: self.payee(who), amount, memo: None };
@@ -263,7 +263,7 @@ impl Hand {
                 let key = self.town.keys.next();
                 return Ok(matches!(owner.claim_by_channel(FX, &key, account).await.said, Said::Reply(_)));
             }
-            4 => return Ok(owner.client.screen(account).await.reply().is_ok()),
+            4 => return Ok(owner.screen(account).await),
             _ if other == account => return Ok(true),
             _ => (owner, What::Post(Command::Transfer { from: account, to: other, amount, memo })),
         };
@@ -296,7 +296,11 @@ impl Hand {
         let hold = if self.dice.below(8) == 0 { self.holds[at] } else { self.holds.swap_remove(at) };
         match self.dice.below(4) {
             0 => Command::Release { hold },
-            1 => Command::Capture { hold, amount: Some(self.amount()), target: "nostro".to_owned() },
+            1 => {
+                // Whoever took a part may try to take the rest.
+                self.holds.push(hold);
+                Command::Capture { hold, amount: Some(self.amount()), target: "nostro".to_owned() }
+            }
             _ => Command::Capture { hold, amount: None, target: "nostro".to_owned() },
         }
     }
