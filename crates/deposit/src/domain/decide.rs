@@ -221,8 +221,7 @@ fn reversal(book: &Book, original: Option<&Original>, date: BusinessDate) -> Res
         failures.reversed_account(book, no, Direction::Credit, amount, date);
         plan = plan.credit(no, amount);
         if let Some((_, effect)) = plan.credit.as_mut() {
-            let times = if planted("limit-given-back-twice") { 2 } else { 1 };
-            (effect.counted, effect.given_back_to) = (-amount * times, Some(original.counted_on));
+            (effect.counted, effect.given_back_to) = (-amount, Some(original.counted_on));
         }
     }
     plan.bank = original.bank;
