@@ -5,6 +5,9 @@
 //! says that no claim has overtaken it ([`is_todays`]). So neither a cache that lies, nor a clock that passes midnight
 //! within a request, nor a figure that was on its way here while a claim was made shows a wrong amount to pay.
 //!
+//! A request that began before midnight may be posted to the day that ended a little after it, so for the first minute
+//! of a day nothing is kept.
+//!
 //! After midnight everybody looks. Different accounts never wait for each other here; those who look at the same one
 //! at the same time share one question.
 
@@ -14,6 +17,7 @@ use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::AccountId;
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::defect::planted;
+use jangbu_platform::edge::DEADLINE_MS_MAX;
 use jangbu_platform::kv::CacheKey;
 use jangbu_platform::probe;
 use jangbu_platform::telemetry::Metrics;
@@ -26,6 +30,10 @@ use crate::instances::{self, CacheCounts, Found};
 
 /// How often a figure is sought when midnight passes meanwhile.
 const ROUNDS_MAX: usize = 3;
+
+/// How long after midnight a request that began before it may still be posted to the day that ended, microseconds. A
+/// figure from then may not be the day's last, so it is not kept.
+const STILL_YESTERDAYS_US: i64 = DEADLINE_MS_MAX.cast_signed() * 1_000;
 
 /// Previews under way, and how often the cache helped.
 pub struct Previews {
@@ -119,7 +127,9 @@ async fn ask(channel: &Channel, found: &Found, today: BusinessDate) -> Option<In
     let path = format!("/accounts/{id}/interest");
     let preview = instances::get::<InterestPreview>(channel, found.instance, &path).await.ok()??;
     let interest = InterestToday { as_of: preview.to.add_days(1), preview };
-    if fits(&interest, found, today) {
+    let midnight = Timestamp::start_of(today, channel.offset);
+    let settled = channel.clock.now().micros() - midnight.micros() > STILL_YESTERDAYS_US;
+    if settled && fits(&interest, found, today) {
         let kept_days = if planted("preview-without-day") { 2 } else { 1 };
         let until = Timestamp::start_of(today.add_days(kept_days), channel.offset);
         let kept = Kept { account: id, interest: interest.clone() };

@@ -26,7 +26,7 @@ impl Bank {
 
 #[tokio::test]
 async fn a_figure_ends_with_its_day_to_the_microsecond() {
-    let bank = bank_at("2026-01-10T00:00:00").await;
+    let bank = bank_at("2026-01-10T00:01:00.000001").await;
     assert_eq!(bank.seen(1).await, ("2026-01-10".into(), 900));
     bank.at("2026-01-10T23:59:59.999999");
     assert_eq!(bank.seen(1).await, ("2026-01-10".into(), 900));
@@ -34,8 +34,14 @@ async fn a_figure_ends_with_its_day_to_the_microsecond() {
     bank.at("2026-01-11T00:00:00");
     assert_eq!(bank.seen(1).await, ("2026-01-11".into(), 1_000));
     assert_eq!(bank.krw.calls(), ["account", "interest"], "a new day, a new figure");
+    bank.at("2026-01-11T00:01:00");
     bank.seen(1).await;
-    assert_eq!(bank.krw.calls(), ["account"]);
+    assert_eq!(bank.krw.calls(), ["account", "interest"], "the day that ended may still grow for a minute");
+    bank.at("2026-01-11T00:01:00.000001");
+    bank.seen(1).await;
+    assert_eq!(bank.krw.calls(), ["account", "interest"]);
+    bank.seen(1).await;
+    assert_eq!(bank.krw.calls(), ["account"], "now it is kept");
 }
 
 #[tokio::test]
@@ -60,10 +66,10 @@ async fn midnight_may_pass_while_the_core_works() {
         let hook = if before { &bank.krw.before_interest } else { &bank.krw.after_interest };
         *hook.lock().unwrap() = Some(Box::new(pass));
         assert_eq!(bank.seen(1).await, ("2026-01-11".into(), 1_000), "before {before}");
-        assert_eq!(bank.kept(1).await.unwrap().interest.preview.net, 1_000);
+        assert_eq!(bank.kept(1).await, None, "nothing is kept so early");
         bank.krw.calls();
         assert_eq!(bank.seen(1).await, ("2026-01-11".into(), 1_000));
-        assert_eq!(bank.krw.calls(), ["account"]);
+        assert_eq!(bank.krw.calls(), ["account", "interest"]);
     }
 }
 
