@@ -64,6 +64,8 @@ pub fn run(root: &Path, asked: &Asked) -> Result<(), String> {
         println!("the same seeds gave {release} twice, and in the debug build");
     }
     let summary = root.join(SUMMARY);
+    // With CARGO_TARGET_DIR elsewhere, nobody else has made the folder.
+    summary.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(|e| format!("{}: {e}", summary.display()))?;
     let mut command = Command::new(&binary);
     command.arg("sim").args(["--seconds", &(asked.minutes * 60).to_string(), "--summary"]).arg(&summary);
     if let Some(seed) = asked.seed {
