@@ -284,37 +284,56 @@ impl Consumer {
     /// # Errors
     /// The engine failed; letters driven before stay so.
     pub async fn redrive(&self, key: &str, who: &str, reason: &str) -> Result<Redriven, Fault> {
-        let mut done = 0;
+        let (mut done, mut tries) = (0, 0);
         loop {
-            let mut tx = self.db.begin("dead_letter.redrive").await?;
-            let Some(letter) = letters::oldest_of_key(&mut tx, self.group, key).await? else {
-                return Ok(Redriven { done, rejected: None });
-            };
-            let event = std::slice::from_ref(&letter.event);
-            let rejected = self.handler.apply(&mut tx, event).await.err();
-            if rejected.is_some() {
-                probe::reached("dead-letter-rejected-again");
-                drop(tx);
-                tx = self.db.begin("dead_letter.rejected").await?;
+            match self.redrive_oldest(key, who, reason).await {
+                Ok(None) => return Ok(Redriven { done, rejected: None }),
+                Ok(Some(Ok(()))) => (done, tries) = (done + 1, 0),
+                Ok(Some(Err(rejected))) => return Ok(Redriven { done, rejected: Some(rejected) }),
+                // Whoever parks the next or drives the same was in the way; what was driven before is told of.
+                Err(Fault::Conflict(_)) if tries + 1 < TRIES_MAX => {
+                    tries += 1;
+                    tokio::time::sleep(Duration::from_millis(BACKOFF_MS_FIRST << tries)).await;
+                }
+                Err(fault) => return Err(fault),
             }
-            let (id, why) = (letter.id.to_string(), rejected.as_ref().map(ToString::to_string));
-            match &why {
-                None => letters::settle(&mut tx, letter.id, "redriven").await?,
-                Some(why) => letters::reject(&mut tx, letter.id, why).await?,
-            }
-            let result =
-                why.map_or_else(|| "it went through".to_owned(), |why| format!("it was rejected again: {why}"));
-            let deed = Deed { who, what: "dead_letter.redrive", subject: &id, reason, result: &result };
-            audit::note(&mut tx, &deed).await?;
-            if let Some(rejected) = rejected {
-                tx.commit().await?;
-                return Ok(Redriven { done, rejected: Some((letter.id, rejected)) });
-            }
-            self.finish(tx, letter.event).await?;
-            done += 1;
             if done > 1 {
                 probe::reached("dead-letter-driven-with-those-behind-it");
             }
+        }
+    }
+
+    /// Drives the oldest parked letter of a key; `None` when none is left, the letter and why where it was rejected.
+    async fn redrive_oldest(
+        &self,
+        key: &str,
+        who: &str,
+        reason: &str,
+    ) -> Result<Option<Result<(), (DeadLetterId, Reject)>>, Fault> {
+        let mut tx = self.db.begin("dead_letter.redrive").await?;
+        let Some(letter) = letters::oldest_of_key(&mut tx, self.group, key).await? else {
+            return Ok(None);
+        };
+        let rejected = self.handler.apply(&mut tx, std::slice::from_ref(&letter.event)).await.err();
+        if let Some(Reject::Fault(conflict @ Fault::Conflict(_))) = rejected {
+            return Err(conflict); // that says nothing of the letter
+        }
+        if rejected.is_some() {
+            probe::reached("dead-letter-rejected-again");
+            drop(tx);
+            tx = self.db.begin("dead_letter.rejected").await?;
+        }
+        let (id, why) = (letter.id.to_string(), rejected.as_ref().map(ToString::to_string));
+        match &why {
+            None => letters::settle(&mut tx, letter.id, "redriven").await?,
+            Some(why) => letters::reject(&mut tx, letter.id, why).await?,
+        }
+        let result = why.map_or_else(|| "it went through".to_owned(), |why| format!("it was rejected again: {why}"));
+        let deed = Deed { who, what: "dead_letter.redrive", subject: &id, reason, result: &result };
+        audit::note(&mut tx, &deed).await?;
+        match rejected {
+            Some(rejected) => tx.commit().await.map(|()| Some(Err((letter.id, rejected)))),
+            None => self.finish(tx, letter.event).await.map(|()| Some(Ok(()))),
         }
     }
 
