@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 pub mod batch;
 
 use jangbu_kernel::date::BusinessDate;
-use jangbu_kernel::id::{AccountId, CustomerId, HoldId, InterestId, PostingId};
+use jangbu_kernel::id::{AccountId, CustomerId, ExchangeId, HoldId, InterestId, PostingId};
 use jangbu_kernel::money::{Amount, Currency};
 use jangbu_kernel::rate::Rate;
 use jangbu_kernel::time::Timestamp;
@@ -398,6 +398,9 @@ pub struct PostingRecordedV1 {
     /// What was paid, when the posting pays interest: the tax figures are fixed here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interest: Option<InterestPayment>,
+    /// The exchange whose leg it is, or whose withdrawal it gives back; absent, it belongs to none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<ExchangeId>,
 }
 
 impl PostingRecordedV1 {

@@ -1,11 +1,29 @@
 //! Calls and events of the exchange service.
 
-use jangbu_kernel::id::{AccountId, CustomerId, ExchangeId, PostingId, QuoteId};
+use jangbu_kernel::date::BusinessDate;
+use jangbu_kernel::id::{AccountId, CustomerId, ExchangeId, PostingId, QuoteId, SagaId};
 use jangbu_kernel::money::{Amount, Currency};
 use jangbu_kernel::rate::Rate;
 use jangbu_kernel::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+/// The instance in whose books the won of exchanges stand.
+pub const KRW_INSTANCE: &str = "deposit-krw";
+/// The instance in whose books the foreign money of exchanges stands.
+pub const FX_INSTANCE: &str = "deposit-fx";
+/// Who asks the books for the legs of exchanges, as their keys know him.
+pub const CALLER: &str = "service:exchange";
+/// The key under which all boards are told.
+pub const BOARD_KEY: &str = "board";
+
+/// The exchange that a posting belongs to, by who asked for it and under which key: a saga's id and a step, and the
+/// exchange has the saga's id but for the prefix. Nobody else has keys of that caller, so a leg can't be claimed by text.
+#[must_use]
+pub fn exchange_of_key(caller: &str, key: &str) -> Option<ExchangeId> {
+    let (saga, _) = key.split_once(':').filter(|_| caller == CALLER)?;
+    saga.parse().ok().map(|saga: SagaId| ExchangeId::from_bytes(saga.to_bytes()))
+}
 
 /// Prices of one currency, in won.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -241,10 +259,19 @@ pub struct ExchangeDecidedV1 {
     pub rate: Rate,
     /// How many units the rate is for.
     pub unit: i64,
+    /// The board's base price; absent, it was not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mid: Option<Rate>,
     /// Foreign money, minor units.
     pub foreign: i64,
     /// Won.
     pub krw: i64,
+    /// The customer's account in won; absent, it was not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub krw_account: Option<AccountId>,
+    /// The customer's account in the currency; absent, it was not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fx_account: Option<AccountId>,
     /// The posting that withdrew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawal: Option<PostingId>,
@@ -281,4 +308,60 @@ pub struct WithdrawalGivenUpV1 {
 impl WithdrawalGivenUpV1 {
     /// Its type in the log.
     pub const TYPE: &'static str = "withdrawal_given_up.v1";
+}
+
+/// Event: a board was published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BoardPublishedV1 {
+    /// Grows by one with each board.
+    pub number: i64,
+    /// The how-manieth of its day, from 1.
+    pub round: i64,
+    /// The day in the bank's time zone.
+    pub business_date: BusinessDate,
+    /// When it was published.
+    pub as_of: Timestamp,
+    /// By currency.
+    pub rates: Vec<BoardLineV1>,
+}
+
+/// Prices of one currency on a board that was published, in won.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BoardLineV1 {
+    /// The currency.
+    pub currency: Currency,
+    /// How many units the prices are for.
+    pub unit: i64,
+    /// The base price.
+    pub mid: Rate,
+    /// What customers pay who buy.
+    pub tts: Rate,
+    /// What customers are paid who sell.
+    pub ttb: Rate,
+}
+
+impl BoardPublishedV1 {
+    /// Its type in the log.
+    pub const TYPE: &'static str = "board_published.v1";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leg_is_known_by_who_asked_for_it_under_which_key() {
+        let saga = SagaId::from_parts(1_700_000_000_000, 5);
+        let exchange = Some(ExchangeId::from_bytes(saga.to_bytes()));
+        for (caller, key, expected) in [
+            (CALLER, format!("{saga}:withdraw"), exchange),
+            (CALLER, format!("{saga}:cancel"), exchange),
+            (CALLER, saga.to_string(), None),
+            (CALLER, "sga_5:withdraw".into(), None),
+            ("service:teller", format!("{saga}:withdraw"), None),
+            ("customer:exchange", format!("{saga}:withdraw"), None),
+        ] {
+            assert_eq!(exchange_of_key(caller, &key), expected, "{caller} {key}");
+        }
+    }
 }

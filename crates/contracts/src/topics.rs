@@ -3,6 +3,9 @@
 /// Standing of customers, keyed by customer.
 pub const CUSTOMER_STANDING: &str = "customer.standing";
 
+/// Boards that were published, all under one key, so that they come in order.
+pub const EXCHANGE_BOARDS: &str = "exchange.boards";
+
 /// Exchanges that were decided, keyed by customer.
 pub const EXCHANGE_DECIDED: &str = "exchange.decided";
 

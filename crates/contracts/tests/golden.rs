@@ -9,12 +9,16 @@ use std::path::{Path, PathBuf};
 
 use jangbu_contracts::customer::{Kind, StandingChangedV1};
 use jangbu_contracts::deposit::{Entry, InterestPayment, Posting, PostingRecordedV1, Side};
-use jangbu_contracts::exchange::{ExchangeDecidedV1, Failed, Side as ExchangeSide, WithdrawalGivenUpV1};
+use jangbu_contracts::exchange::{
+    BoardLineV1, BoardPublishedV1, ExchangeDecidedV1, Failed, Side as ExchangeSide, WithdrawalGivenUpV1,
+};
 use jangbu_kernel::id::{AccountId, CustomerId, ExchangeId, HoldId, InterestId, PostingId};
 use jangbu_kernel::money::Currency;
 
 /// Every file that was ever committed. This list only grows.
-const COMMITTED: [&str; 12] = [
+const COMMITTED: [&str; 15] = [
+    "board_published.v1.two.json",
+    "exchange_decided.v1.accounts.json",
     "exchange_decided.v1.failed.json",
     "exchange_decided.v1.succeeded.json",
     "posting_recorded.v1.capture.json",
@@ -22,6 +26,7 @@ const COMMITTED: [&str; 12] = [
     "posting_recorded.v1.debit.json",
     "posting_recorded.v1.hold.json",
     "posting_recorded.v1.interest.json",
+    "posting_recorded.v1.leg.json",
     "posting_recorded.v1.reversal.json",
     "posting_recorded.v1.transfer.json",
     "standing_changed.v1.corporation.json",
@@ -44,6 +49,9 @@ fn reread(event_type: &str, text: &str) -> Result<String, String> {
         }
         ExchangeDecidedV1::TYPE => {
             serde_json::from_str::<ExchangeDecidedV1>(text).map(|e| serde_json::to_string_pretty(&e))
+        }
+        BoardPublishedV1::TYPE => {
+            serde_json::from_str::<BoardPublishedV1>(text).map(|e| serde_json::to_string_pretty(&e))
         }
         WithdrawalGivenUpV1::TYPE => {
             serde_json::from_str::<WithdrawalGivenUpV1>(text).map(|e| serde_json::to_string_pretty(&e))
@@ -100,7 +108,8 @@ fn newest() -> Vec<(String, String)> {
     }
     all.extend(exchanges());
     for event in postings() {
-        all.push((format!("{}.{}.json", PostingRecordedV1::TYPE, event.posting.kind), text(&event)));
+        let name = if event.exchange.is_some() { "leg" } else { &event.posting.kind };
+        all.push((format!("{}.{name}.json", PostingRecordedV1::TYPE), text(&event)));
     }
     all
 }
@@ -119,8 +128,11 @@ fn exchanges() -> Vec<(String, String)> {
         currency: Currency::USD,
         rate: "1288.78".parse().unwrap(),
         unit: 1,
+        mid: None,
         foreign: 50_000,
         krw: 644_390,
+        krw_account: None,
+        fx_account: None,
         withdrawal: Some(posting(9)),
         deposit: Some(posting(10)),
         failure: None,
@@ -141,11 +153,37 @@ fn exchanges() -> Vec<(String, String)> {
         key: "sga_01HF7YAT0000000000000005AA:cancel".into(),
         reason: "exchange fxe_01HF7YAT0000000000000005AA failed: ACCOUNT_CLOSED".into(),
     };
+    let told = ExchangeDecidedV1 {
+        mid: Some("1266.62".parse().unwrap()),
+        krw_account: Some(AccountId::from_parts(1_700_000_000_000, 1)),
+        fx_account: Some(AccountId::from_parts(1_700_000_000_000, 2)),
+        ..succeeded.clone()
+    };
     vec![
+        (format!("{}.two.json", BoardPublishedV1::TYPE), text(&board())),
+        (format!("{}.accounts.json", ExchangeDecidedV1::TYPE), text(&told)),
         (format!("{}.succeeded.json", ExchangeDecidedV1::TYPE), text(&succeeded)),
         (format!("{}.failed.json", ExchangeDecidedV1::TYPE), text(&failed)),
         (format!("{}.debit.json", WithdrawalGivenUpV1::TYPE), text(&given_up)),
     ]
+}
+
+fn board() -> BoardPublishedV1 {
+    let line = |currency, unit, prices: [&str; 3]| {
+        let [mid, tts, ttb] = prices.map(|price| price.parse().unwrap());
+        BoardLineV1 { currency, unit, mid, tts, ttb }
+    };
+    let jpy: Currency = "JPY".parse().unwrap();
+    BoardPublishedV1 {
+        number: 12,
+        round: 3,
+        business_date: "2023-11-15".parse().unwrap(),
+        as_of: "2023-11-14T22:13:20.000000Z".parse().unwrap(),
+        rates: vec![
+            line(jpy, 100, ["905.17", "921.01", "889.33"]),
+            line(Currency::USD, 1, ["1266.62", "1288.78", "1244.46"]),
+        ],
+    }
 }
 
 fn account(n: u128) -> String {
@@ -174,9 +212,14 @@ fn postings() -> Vec<PostingRecordedV1> {
         reverses: None,
         memo: None,
     };
-    let event = |posting: Posting| PostingRecordedV1 { instance: "deposit-krw".to_owned(), posting, interest: None };
+    let event = |posting: Posting| {
+        let instance = "deposit-krw".to_owned();
+        PostingRecordedV1 { instance, posting, interest: None, exchange: None }
+    };
     let credit = vec![own(1, Side::Credit, 5_000), bank("cash", Side::Debit, 5_000)];
     let debit = vec![own(1, Side::Debit, 5_000), bank("nostro", Side::Credit, 5_000)];
+    let leg = vec![own(1, Side::Debit, 644_390), bank("exchange", Side::Credit, 644_390)];
+    let exchange = Some(ExchangeId::from_parts(1_700_000_000_000, 5));
     let transfer = vec![own(1, Side::Debit, 700), own(2, Side::Credit, 700)];
     let capture = vec![own(1, Side::Debit, 30), bank("cash", Side::Credit, 30)];
     let reversal = vec![own(1, Side::Debit, 5_000), bank("cash", Side::Credit, 5_000)];
@@ -204,6 +247,7 @@ fn postings() -> Vec<PostingRecordedV1> {
         event(Posting { hold, ..posting("hold", 40, Vec::new()) }),
         event(Posting { hold, ..posting("capture", 30, capture) }),
         event(Posting { reverses: Some(id(5)), memo: Some("slip".to_owned()), ..posting("reversal", 5_000, reversal) }),
+        PostingRecordedV1 { exchange, ..event(posting("debit", 644_390, leg)) },
         PostingRecordedV1 { interest: Some(paid), ..event(posting("interest", 99, interest)) },
     ]
 }

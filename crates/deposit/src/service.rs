@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use jangbu_contracts::customer::StandingChangedV1;
 use jangbu_contracts::deposit::PostingRecordedV1;
 use jangbu_contracts::topics;
-use jangbu_kernel::id::EventId;
+use jangbu_kernel::id::{EventId, ExchangeId};
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::consumer::{Consumer, Handler, Reject, watch};
 use jangbu_platform::db::{Db, Event, Fault, Tx};
@@ -226,14 +226,14 @@ impl Postings {
         let names = ledger.names(&mut tx, None, &rows).await?;
         let mut events = Vec::with_capacity(rows.len());
         for row in rows {
-            let seq = row.seq;
+            let (seq, exchange) = (row.seq, wire::exchange_of(&row.key));
             let outcome = known(&mut tx, &names, row).await?;
-            events.push(self.event(seq, &outcome)?);
+            events.push(self.event(seq, exchange, &outcome)?);
         }
         Ok(events)
     }
 
-    fn event(&self, seq: u64, outcome: &Outcome) -> Result<Event, Fault> {
+    fn event(&self, seq: u64, exchange: Option<ExchangeId>, outcome: &Outcome) -> Result<Event, Fault> {
         // The id is made of the posting's place: sent twice, it is known as the same.
         let sending = if planted("event-id-anew") { millis(self.0.db.now()) } else { 0 };
         let id = EventId::from_parts(sending, self.0.id_rest(seq));
@@ -246,6 +246,7 @@ impl Postings {
             instance: self.0.instance.clone(),
             posting: wire::posting(&self.0, posted),
             interest: wire::payment(&self.0, posted),
+            exchange,
         };
         let account = posted.debit.or(posted.credit);
         Ok(Event {

@@ -33,7 +33,7 @@ pub const SERVICE: ServiceSpec = ServiceSpec {
         Migration { version: 2, name: "exchange", sql: include_str!("../migrations/0002_exchange.sql") },
     ],
     asks: &["deposit-krw", "deposit-fx"],
-    tells: &[topics::EXCHANGE_DECIDED, topics::EXCHANGE_GIVEN_UP],
+    tells: &[topics::EXCHANGE_BOARDS, topics::EXCHANGE_DECIDED, topics::EXCHANGE_GIVEN_UP],
     listens: &[],
 };
 

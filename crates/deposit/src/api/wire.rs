@@ -2,9 +2,10 @@
 
 use jangbu_contracts::codes::Code;
 use jangbu_contracts::deposit as wire;
+use jangbu_contracts::exchange::exchange_of_key;
 use jangbu_contracts::problem::{Failure, Problem};
 use jangbu_kernel::date::BusinessDate;
-use jangbu_kernel::id::{HoldId, PostingId};
+use jangbu_kernel::id::{ExchangeId, HoldId, PostingId};
 use jangbu_kernel::money::Currency;
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::db::Key;
@@ -24,6 +25,12 @@ const MEMO_CHARS_MAX: usize = 200;
 /// A key as the ledger keeps it: with its caller, and growing with the key.
 pub fn stored_key(key: &Key) -> String {
     format!("{}\u{1f}{}", key.key, key.caller)
+}
+
+/// The exchange that a posting belongs to, by its key as the ledger keeps it.
+pub fn exchange_of(stored_key: &str) -> Option<ExchangeId> {
+    let (key, caller) = stored_key.split_once('\u{1f}')?;
+    exchange_of_key(caller, key)
 }
 
 /// What is wrong with a command before anything is decided by it.

@@ -2,7 +2,7 @@
 //! carried out behind it as a command like any other, under the key that the exchange asks for.
 
 use jangbu_contracts::deposit::Command as Wire;
-use jangbu_contracts::exchange::WithdrawalGivenUpV1;
+use jangbu_contracts::exchange::{CALLER, WithdrawalGivenUpV1};
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::consumer::Reject;
 use jangbu_platform::db::{Event, Fault, Key, Tx};
@@ -15,8 +15,6 @@ use crate::domain::command::Command;
 use crate::ledger::Ledger;
 use crate::store::given_up::{self, GivenUp};
 
-/// Who gives them up: its keys are those under which it asks.
-const CALLER: &str = "service:exchange";
 /// Withdrawals given back by one look at most.
 const PER_LOOK_MAX: u32 = 500;
 

@@ -88,3 +88,25 @@ async fn a_key_that_is_closed_stays_closed() {
     assert_eq!(world.post(&exchange, "/postings", "v", &close).await.code(), "KEY_REUSED");
     assert_eq!(world.get(&exchange, "/postings?key=v").await.text_of("kind"), "debit");
 }
+
+/// By who asked for it under which key; whatever a memo claims.
+#[tokio::test]
+async fn a_leg_of_an_exchange_is_told_with_it() {
+    let world = World::krw().await;
+    let (account, _) = world.account("demand", 1_000).await;
+    let [exchange, teller] = ["exchange", "teller"].map(|name| world.token(Role::Service, name));
+    let memo = "exchange fxe_01JGFJJZ00000000000000000A";
+    let debit = json!({"kind": "debit", "account": account, "amount": 400, "target": "exchange", "memo": memo});
+    let key = KEY.replace("cancel", "withdraw");
+    let withdrawal = world.post(&exchange, "/postings", &key, &debit).await.text_of("id");
+    assert_eq!(world.post(&teller, "/postings", &key, &debit).await.status, 201);
+    world.hear(vec![event(&world, "deposit-krw", &withdrawal, KEY)]).await;
+    world.work().await;
+    let told = world.told().await;
+    let told: Vec<String> = told.iter().map(|t| format!("{} {:?}", t.posting.kind, t.exchange)).collect();
+    let leg = "Some(fxe_01JGFJJZ00000000000000000A)";
+    assert_eq!(
+        told,
+        ["credit None".to_owned(), format!("debit {leg}"), "debit None".into(), format!("reversal {leg}")]
+    );
+}

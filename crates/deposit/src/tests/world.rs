@@ -11,6 +11,7 @@ use axum::http::request;
 use axum::response::Response;
 use axum::routing::get;
 use jangbu_contracts::customer::{Kind, StandingChangedV1};
+use jangbu_contracts::deposit::PostingRecordedV1;
 use jangbu_contracts::topics::CUSTOMER_STANDING;
 use jangbu_kernel::id::{CustomerId, EventId};
 use jangbu_platform::auth::Role;
@@ -20,6 +21,7 @@ use jangbu_platform::db::Event;
 use jangbu_platform::http::{self, Refused, path_id};
 use jangbu_platform::log::Log;
 use jangbu_platform::openapi::Document;
+use jangbu_platform::relay::Outgoing;
 use jangbu_platform::service::{Job, ServiceSpec};
 use jangbu_platform::stand::{Got, Stand};
 use serde_json::{Value, json};
@@ -47,6 +49,7 @@ pub struct World {
     log: Log,
     consumer: Consumer,
     jobs: Vec<Job>,
+    outgoing: Arc<dyn Outgoing>,
     _dir: tempfile::TempDir,
 }
 
@@ -75,10 +78,11 @@ impl World {
         let log = given.log.clone();
         let service = open(spec, tag, given, PRODUCTS).await.unwrap();
         let consumer = service.consumers[0].clone();
-        let jobs = service.jobs;
+        let (jobs, outgoing) = (service.jobs, Arc::clone(&service.outgoing[0]));
         let stand = stand.with(service.router);
         let document = stand.document().await.unwrap();
-        let world = World { stand, document, customers: Customers::default(), log, consumer, jobs, _dir: dir };
+        let world =
+            World { stand, document, customers: Customers::default(), log, consumer, jobs, outgoing, _dir: dir };
         world.open_customers();
         world
     }
@@ -197,6 +201,13 @@ impl World {
     pub async fn hear(&self, events: Vec<Event>) {
         self.log.append(&events).await.unwrap();
         self.consumer.drain(&self.log).await.unwrap();
+    }
+
+    /// Postings that wait to be told.
+    pub async fn told(&self) -> Vec<PostingRecordedV1> {
+        let events = self.outgoing.unsent(1_000).await.unwrap();
+        let told = events.iter().filter(|event| !event.event_type.is_empty());
+        told.map(|event| serde_json::from_str(&event.payload).unwrap()).collect()
     }
 
     /// The regular work looks once.

@@ -3,9 +3,11 @@
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jangbu_contracts::codes::Code;
-use jangbu_contracts::exchange::{BoardRate, PutRates};
+use jangbu_contracts::exchange::{BOARD_KEY, BoardLineV1, BoardPublishedV1, BoardRate, PutRates};
 use jangbu_contracts::operators::{Accepted, Approval};
 use jangbu_contracts::problem::Problem;
+use jangbu_contracts::topics;
+use jangbu_kernel::rate::Rate;
 use jangbu_kernel::time::{Timestamp, UtcOffset};
 use jangbu_platform::approvals::{self, Action, Wish};
 use jangbu_platform::audit::{self, Deed};
@@ -72,14 +74,24 @@ pub async fn put(exchanges: &Exchanges, body: &PutRates, by: &Caller) -> Result<
     Ok(put)
 }
 
-/// Writes the next board, in the caller's unit of work.
+/// Writes the next board and tells of it, in the caller's unit of work.
 async fn publish(tx: &mut Tx, lines: Vec<Line>, offset: UtcOffset, by: &str) -> Result<Board, Fault> {
     let (as_of, date) = (tx.now(), tx.now().business_date(offset));
     let number = boards::newest(tx).await?.map_or(0, |board| board.number) + 1;
     let round = boards::rounds_of(tx, date).await? + 1;
     let board = Board { number, round, as_of, lines };
     boards::insert(tx, &board, date, by).await?;
+    let rates = board.lines.iter().map(told).collect::<Result<_, _>>()?;
+    let event = BoardPublishedV1 { number, round, business_date: date, as_of, rates };
+    let payload = serde_json::to_string(&event).map_err(|e| Fault::Damaged(e.to_string()))?;
+    tx.emit(topics::EXCHANGE_BOARDS, BOARD_KEY, BoardPublishedV1::TYPE, payload);
     Ok(board)
+}
+
+fn told(line: &Line) -> Result<BoardLineV1, Fault> {
+    let rate = |price: Price| Rate::new(price.hundredths(), 2).map_err(|e| Fault::Damaged(format!("a price: {e}")));
+    let (mid, tts, ttb) = (rate(line.mid)?, rate(line.tts)?, rate(line.ttb)?);
+    Ok(BoardLineV1 { currency: line.currency, unit: line.unit, mid, tts, ttb })
 }
 
 /// Publishes a board that a second person agreed to.

@@ -10,13 +10,14 @@ use jangbu_contracts::exchange::{ExchangeDecidedV1, Failed, Side as WireSide, Wi
 use jangbu_contracts::topics;
 use jangbu_kernel::id::{ExchangeId, PostingId, SagaId};
 use jangbu_kernel::money::Amount;
+use jangbu_kernel::rate::Rate;
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::ask::{Outcome, Reply};
 use jangbu_platform::db::{Fault, Tx};
 use jangbu_platform::saga::{self, Kind, Turn, key};
 
 use crate::domain::plan::{Because, Exchange, Heard, Leg, Pace, State, Step};
-use crate::domain::price::Side;
+use crate::domain::price::{Price, Side};
 use crate::store::{exchanges, limits, quotes};
 
 /// The key under which a withdrawal is given back.
@@ -214,17 +215,20 @@ async fn decided(tx: &mut Tx, id: ExchangeId, state: &State) -> Result<(), Fault
         let usage = limits::usage(tx, quote.customer, span, first).await?;
         limits::put(tx, quote.customer, span, first, usage.settle(quote.amounts.won, succeeded)).await?;
     }
-    let price = quote.quoted.price.to_string().parse();
+    let rate = |price: Price| Rate::new(price.hundredths(), 2).map_err(|e| Fault::Damaged(format!("a price: {e}")));
     let event = ExchangeDecidedV1 {
         exchange: id,
         customer: quote.customer,
         succeeded,
         side: wire_side(quote.side),
         currency: quote.quoted.currency,
-        rate: price.map_err(|e| Fault::Damaged(format!("a price: {e}")))?,
+        rate: rate(quote.quoted.price)?,
         unit: quote.quoted.unit,
+        mid: Some(rate(quote.mid)?),
         foreign: quote.amounts.foreign,
         krw: quote.amounts.won,
+        krw_account: Some(stored.begun.krw_account),
+        fx_account: Some(stored.begun.fx_account),
         withdrawal: stored.withdrawal,
         deposit: stored.deposit,
         failure: state.because().map(|b| Failed { code: b.code.clone(), detail: b.detail.clone() }),

@@ -1,6 +1,7 @@
 //! Calls as callers make them.
 
 use jangbu_contracts::codes::Code;
+use jangbu_contracts::exchange::{CALLER, exchange_of_key};
 use jangbu_kernel::id::QuoteId;
 use jangbu_platform::auth::Role;
 use serde_json::json;
@@ -19,6 +20,15 @@ async fn boards_are_published_by_rounds() {
     assert_eq!(world.put("/rates", &board()).await.json()["round"], 1, "another day");
     let customer = world.token(Role::Customer, "cus_01JGFJJZ00000000000000000A");
     assert_eq!(world.get(&customer, "/rates").await.status, 200);
+    let told = world.told().await;
+    let days = told.iter().map(|(topic, key, told)| {
+        assert_eq!(
+            (topic.as_str(), key.as_str(), &told["rates"][1]["mid"]),
+            ("exchange.boards", "board", &json!("1266.62"))
+        );
+        format!("{} {} {}", told["number"], told["business_date"], told["round"])
+    });
+    assert_eq!(days.collect::<Vec<_>>(), ["1 \"2026-01-02\" 1", "2 \"2026-01-02\" 2", "3 \"2026-01-03\" 1"]);
 }
 
 #[tokio::test]
@@ -143,6 +153,18 @@ async fn an_exchange_moves_both_legs_once() {
     assert_eq!(world.exchange("k2", &quote, accounts).await.code(), "QUOTE_USED");
     let limits = world.limits(customer).await;
     assert_eq!((&limits["day"]["used"], &limits["day"]["reserved"]), (&json!(644_390), &json!(0)), "{limits}");
+    let (_, _, told) = world.told().await.into_iter().find(|(topic, ..)| topic == "exchange.decided").unwrap();
+    let shown = got.json();
+    for field in ["rate", "foreign", "krw", "krw_account", "fx_account", "withdrawal", "deposit"] {
+        assert_eq!(told[field], shown[field], "{field}");
+    }
+    assert_eq!((&told["exchange"], &told["mid"]), (&shown["id"], &json!("1266.62")), "{told}");
+    // The books know its legs by their key.
+    let withdraw = shown["id"].as_str().unwrap().replace("fxe", "sga") + ":withdraw";
+    let known = exchange_of_key(CALLER, &withdraw).map(|id| id.to_string());
+    assert_eq!(known, shown["id"].as_str().map(str::to_owned));
+    let kept = world.krw().answer(&withdraw);
+    assert_eq!(kept.map(|posting| posting["id"].clone()).as_ref(), Some(&shown["withdrawal"]));
     let quote = world.quote(customer, "sell", 50_000, "foreign").await.text_of("id");
     let got = world.exchange("k3", &quote, accounts).await;
     assert_eq!(got.text_of("state"), "EXCHANGE_SUCCEEDED", "{}", got.text);

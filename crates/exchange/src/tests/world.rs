@@ -10,8 +10,10 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use jangbu_contracts::codes::Code;
 use jangbu_kernel::id::{AccountId, CustomerId, PostingId};
+use jangbu_platform::db::Event;
 use jangbu_platform::http::{self, Refused};
 use jangbu_platform::kv::Kv;
+use jangbu_platform::relay::Outgoing;
 use jangbu_platform::stand::{Got, Stand};
 use serde_json::{Value, json};
 
@@ -27,6 +29,11 @@ pub struct Books {
 }
 
 impl Books {
+    /// What came of a command, by its key.
+    pub fn answer(&self, key: &str) -> Option<Value> {
+        self.kept.get(key).map(|(_, answer)| answer.clone())
+    }
+
     fn post(&mut self, key: &str, command: &Value) -> (u16, Value) {
         if let Some(kept) = self.kept.get(key) {
             return kept.clone();
@@ -86,6 +93,7 @@ pub struct World {
     pub kv: Kv,
     krw: Shared,
     fx: Shared,
+    outgoing: Arc<dyn Outgoing>,
     _dir: tempfile::TempDir,
 }
 
@@ -114,8 +122,9 @@ impl World {
             stand.ask.open_here(name, Router::new().fallback(serve).with_state(Arc::clone(books)));
         }
         let kv = given.kv.clone();
-        let stand = stand.with(crate::open(given).router);
-        World { stand, kv, krw, fx, _dir: dir }
+        let service = crate::open(given);
+        let (stand, outgoing) = (stand.with(service.router), Arc::clone(&service.outgoing[0]));
+        World { stand, kv, krw, fx, outgoing, _dir: dir }
     }
 
     pub async fn with_board() -> World {
@@ -123,6 +132,13 @@ impl World {
         let put = world.put("/rates", &board()).await;
         assert_eq!(put.status, 200, "{}", put.text);
         world
+    }
+
+    /// What waits to be told: topic, key and payload.
+    pub async fn told(&self) -> Vec<(String, String, Value)> {
+        let events = self.outgoing.unsent(1_000).await.unwrap();
+        let told = |e: Event| (e.topic, e.key, serde_json::from_str(&e.payload).unwrap());
+        events.into_iter().map(told).collect()
     }
 
     pub fn krw(&self) -> MutexGuard<'_, Books> {

@@ -99,7 +99,8 @@ mod tests {
             memo: Some("for Hong Gildong".into()),
         };
         let recorded = |posting: &jangbu_contracts::deposit::Posting| {
-            let event = PostingRecordedV1 { instance: "d".into(), posting: posting.clone(), interest: None };
+            let event =
+                PostingRecordedV1 { instance: "d".into(), posting: posting.clone(), interest: None, exchange: None };
             serde_json::to_string(&event).unwrap()
         };
         let key = "acc_01K9ZZZZZZZZZZZZZZZZZZ7Q2F";
