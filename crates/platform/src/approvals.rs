@@ -26,9 +26,20 @@ pub const APPROVAL_US_MAX: i64 = 24 * 3_600 * 1_000_000;
 pub trait Action: Send + Sync {
     /// Its name, like `dead_letter.drop`.
     fn kind(&self) -> &'static str;
-    /// Does it, in the unit of work that decides; the text says what was done. It looks again whether it can be done:
-    /// time has passed since it was asked for. A refusal leaves everything as it was, and the approval open.
-    fn carry_out<'a>(&'a self, tx: &'a mut Tx, asked: &'a Approval) -> BoxFuture<'a, Result<String, Refused>>;
+    /// Asks other services what it rests on, before the unit of work begins, so that nobody waits for them in it. Only
+    /// what can't change any more may be taken from there.
+    fn look<'a>(&'a self, _asked: &'a Approval) -> BoxFuture<'a, Result<serde_json::Value, Refused>> {
+        Box::pin(async { Ok(serde_json::Value::Null) })
+    }
+    /// Does it, in the unit of work that decides, by what [`Action::look`] saw; the text says what was done. It looks
+    /// again whether it can be done: time has passed since it was asked for. A refusal leaves everything as it was, and
+    /// the approval open.
+    fn carry_out<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        asked: &'a Approval,
+        seen: &'a serde_json::Value,
+    ) -> BoxFuture<'a, Result<String, Refused>>;
 }
 
 /// What somebody asks for.
@@ -196,12 +207,13 @@ impl Approvals {
         decision: Decision,
         reason: &str,
     ) -> Result<Approval, Refused> {
+        let seen = self.look(id, by, decision).await?;
         let mut tx = self.db.begin("approval.decide").await?;
         let mut asked = find(&mut tx, id).await?.ok_or_else(Refused::not_found)?;
         let who = by.to_string();
         decidable(&asked, by)?;
         let result = match decision {
-            Decision::Approve => Some(self.action(&asked.kind)?.carry_out(&mut tx, &asked).await?),
+            Decision::Approve => Some(self.action(&asked.kind)?.carry_out(&mut tx, &asked, &seen).await?),
             Decision::Reject => None,
         };
         let (state, word) = match decision {
@@ -226,6 +238,18 @@ impl Approvals {
         asked.decision_reason = Some(reason.to_owned());
         asked.result = result;
         Ok(asked)
+    }
+
+    /// What the action asks of others, if it will be carried out.
+    async fn look(&self, id: ApprovalId, by: &Caller, decision: Decision) -> Result<serde_json::Value, Refused> {
+        if decision == Decision::Reject {
+            return Ok(serde_json::Value::Null);
+        }
+        let mut tx = self.db.read("approval.look").await?;
+        let asked = find(&mut tx, id).await?.ok_or_else(Refused::not_found)?;
+        drop(tx);
+        decidable(&asked, by)?;
+        self.action(&asked.kind)?.look(&asked).await
     }
 
     fn action(&self, kind: &str) -> Result<&dyn Action, Refused> {

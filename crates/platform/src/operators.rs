@@ -235,7 +235,12 @@ impl Action for DropLetter {
     fn kind(&self) -> &'static str {
         Self::KIND
     }
-    fn carry_out<'a>(&'a self, tx: &'a mut Tx, asked: &'a Approval) -> BoxFuture<'a, Result<String, Refused>> {
+    fn carry_out<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        asked: &'a Approval,
+        _seen: &'a serde_json::Value,
+    ) -> BoxFuture<'a, Result<String, Refused>> {
         Box::pin(async move {
             let letter = letters::find(tx, path_id(&asked.subject)?).await?.ok_or_else(Refused::not_found)?;
             parked(&letter)?;

@@ -69,7 +69,12 @@ impl Action for OpenDoor {
     fn kind(&self) -> &'static str {
         "door.open"
     }
-    fn carry_out<'a>(&'a self, tx: &'a mut Tx, asked: &'a Approval) -> BoxFuture<'a, Result<String, Refused>> {
+    fn carry_out<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        asked: &'a Approval,
+        _seen: &'a serde_json::Value,
+    ) -> BoxFuture<'a, Result<String, Refused>> {
         Box::pin(async move {
             let id = asked.action["door"].as_i64().unwrap();
             let stands = tx.query_one("SELECT id FROM door WHERE id = ?", &[id.into()]).await?;

@@ -105,7 +105,12 @@ impl Action for PublishBoard {
     fn kind(&self) -> &'static str {
         Self::KIND
     }
-    fn carry_out<'a>(&'a self, tx: &'a mut Tx, asked: &'a Approval) -> BoxFuture<'a, Result<String, Refused>> {
+    fn carry_out<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        asked: &'a Approval,
+        _seen: &'a serde_json::Value,
+    ) -> BoxFuture<'a, Result<String, Refused>> {
         async move {
             let body: PutRates = PutRates::deserialize(&asked.action).map_err(|e| Fault::Damaged(e.to_string()))?;
             let mut lines = lines(&body.rates)?;
