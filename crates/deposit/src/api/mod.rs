@@ -60,6 +60,7 @@ pub fn router(api: Api) -> Router {
         .routes(routes!(simulation::simulate_interest))
         .routes(routes!(postings::post_command, postings::find_posting))
         .routes(routes!(postings::show_posting))
+        .routes(routes!(postings::show_reversal))
         .routes(routes!(postings::totals))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(api);

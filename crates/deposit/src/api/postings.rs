@@ -9,6 +9,7 @@ use jangbu_contracts::page::Page;
 use jangbu_kernel::id::{AccountId, PostingId};
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::auth::Role;
+use jangbu_platform::db::Tx;
 use jangbu_platform::http::{InPath, Keyed, Known, Params, Refused, Strict, is_key, json, read_json};
 use jangbu_platform::openapi::IdempotencyKey;
 use jangbu_platform::paging;
@@ -175,15 +176,40 @@ async fn stored(api: &Api, known: &Known, row: Option<store::postings::Stored>) 
     responses((status = 200, body = wire::Posting)),
 )]
 pub async fn show_posting(State(api): State<Api>, known: Known, InPath(id): InPath<PostingId>) -> Answer {
-    let seq = api.ledger.seq_of(id.rest()).ok_or_else(Refused::not_found)?;
     let mut tx = api.ledger.db.read("deposit.posting").await?;
-    let row = store::postings::by_seq(&mut tx, seq).await?;
+    let row = by_id(&api, &mut tx, id).await?;
     drop(tx);
-    let named = |r: &store::postings::Stored| {
+    stored(&api, &known, row).await
+}
+
+async fn by_id(api: &Api, tx: &mut Tx, id: PostingId) -> Result<Option<store::postings::Stored>, Refused> {
+    let seq = api.ledger.seq_of(id.rest()).ok_or_else(Refused::not_found)?;
+    let row = store::postings::by_seq(tx, seq).await?;
+    Ok(row.filter(|r| {
         let at = crate::ledger::millis(Timestamp::from_micros(r.posted_at));
         r.posting.is_some() && (id.millis() == at || id.millis() == 0)
+    }))
+}
+
+/// The posting that undid one; 404 while it stands.
+#[utoipa::path(
+    get, path = "/postings/{id}/reversal",
+    params(("id" = PostingId, Path)),
+    responses((status = 200, body = wire::Posting)),
+)]
+pub async fn show_reversal(State(api): State<Api>, known: Known, InPath(id): InPath<PostingId>) -> Answer {
+    // Behind every command that came in before, as for a key.
+    api.combiner.post(Vec::new()).await?;
+    let mut tx = api.ledger.db.read("deposit.reversal").await?;
+    let row = match by_id(&api, &mut tx, id).await? {
+        Some(original) => match store::postings::undone_by(&mut tx, original.seq).await? {
+            Some(seq) => store::postings::by_seq(&mut tx, seq).await?,
+            None => None,
+        },
+        None => None,
     };
-    stored(&api, &known, row.filter(named)).await
+    drop(tx);
+    stored(&api, &known, row).await
 }
 
 /// Query of the outcome of a key.

@@ -201,6 +201,12 @@ pub async fn original(tx: &mut Tx, seq: u64) -> Result<Option<Original>, Fault> 
     }))
 }
 
+/// The place of what undid a posting.
+pub async fn undone_by(tx: &mut Tx, original: u64) -> Result<Option<u64>, Fault> {
+    let sql = "SELECT seq FROM reversal WHERE original = ?";
+    Ok(tx.query_one(sql, &[original.cast_signed().into()]).await?.map(|r| r.int(0).cast_unsigned()))
+}
+
 /// Notes that `seq` undoes `original`.
 pub async fn insert_reversal(tx: &mut Tx, original: u64, seq: u64) -> Result<(), Fault> {
     let row = [original.cast_signed().into(), seq.cast_signed().into()];

@@ -179,6 +179,8 @@ async fn paths_and_queries() {
             GET /accounts/{posting} -> 404 NOT_FOUND -
             GET /postings/{a} -> 404 NOT_FOUND -
             GET /postings/pst_00000000000000000000000009 -> 404 NOT_FOUND -
+            GET /postings/{posting}/reversal -> 404 NOT_FOUND -
+            GET /postings/pst_00000000000000000000000009/reversal -> 404 NOT_FOUND -
             GET /products/none -> 404 NOT_FOUND -
             DELETE /accounts/{a} -> 405 METHOD_NOT_ALLOWED -
             OPTIONS /accounts/{a} -> 405 METHOD_NOT_ALLOWED -

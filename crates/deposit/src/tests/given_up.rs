@@ -53,6 +53,8 @@ async fn a_withdrawal_that_was_given_up_is_given_back_once() {
     // The exchange finds it by its own key.
     let exchange = world.token(Role::Service, "exchange");
     let found = world.get(&exchange, &format!("/postings?key={KEY}")).await;
+    let undone = world.get(&world.service, &format!("/postings/{withdrawal}/reversal")).await;
+    assert_eq!(undone.json(), found.json(), "who asks what undid the withdrawal finds the same");
     assert_eq!((found.status, found.text_of("kind"), found.text_of("reverses")), (200, "reversal".into(), withdrawal));
 }
 
