@@ -45,6 +45,10 @@ pub enum Code {
     LetterSettled,
     /// Another exchange of the customer's is under way.
     ExchangeInProgress,
+    /// The exchange succeeded or failed before; that stays.
+    ExchangeDecided,
+    /// The exchange is being carried on, or will be in a moment.
+    ExchangeNotStuck,
     /// Bodies may have 1 MiB, batches 4 MiB.
     BodyTooLarge,
     /// Send Content-Type: application/json.
@@ -145,6 +149,8 @@ pub enum Code {
     AmountTooSmall,
     /// There is no campaign of that name at this time.
     CampaignNotRunning,
+    /// An exchange is forced only to what the books say of both its movements.
+    ExchangeContradicted,
     /// Too much is under way. Nothing was changed; try again with the same key after Retry-After.
     Busy,
     /// Something failed that should not. Ask by your key whether it took effect.
@@ -178,6 +184,8 @@ const TABLE: &[(Code, &str, u16, &str)] = &[
     (Code::ApprovalExpired, "APPROVAL_EXPIRED", 409, "Its time has passed"),
     (Code::LetterSettled, "LETTER_SETTLED", 409, "The dead letter is settled"),
     (Code::ExchangeInProgress, "EXCHANGE_IN_PROGRESS", 409, "An exchange is under way"),
+    (Code::ExchangeDecided, "EXCHANGE_DECIDED", 409, "The exchange is decided"),
+    (Code::ExchangeNotStuck, "EXCHANGE_NOT_STUCK", 409, "The exchange goes on by itself"),
     (Code::BodyTooLarge, "BODY_TOO_LARGE", 413, "The body is too large"),
     (Code::UnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE", 415, "The content type is not JSON"),
     (Code::KeyReused, "KEY_REUSED", 422, "The key was used for another request"),
@@ -228,6 +236,7 @@ const TABLE: &[(Code, &str, u16, &str)] = &[
     (Code::CurrencyNotQuoted, "CURRENCY_NOT_QUOTED", 422, "The currency is not quoted"),
     (Code::AmountTooSmall, "AMOUNT_TOO_SMALL", 422, "The amount is too small"),
     (Code::CampaignNotRunning, "CAMPAIGN_NOT_RUNNING", 422, "The campaign does not run"),
+    (Code::ExchangeContradicted, "EXCHANGE_CONTRADICTED", 422, "The books say otherwise"),
     (Code::Busy, "BUSY", 429, "Busy, try again"),
     (Code::Internal, "INTERNAL", 500, "An error of the bank"),
     (Code::Unavailable, "UNAVAILABLE", 503, "Not available"),

@@ -202,6 +202,50 @@ pub struct Exchange {
     pub failure: Option<Failed>,
     /// Every state it passed through, oldest first.
     pub history: Vec<Passage>,
+    /// Why it is not decided yet, for the bank's people, once it takes longer than it should.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<Stuck>,
+}
+
+/// Why an exchange is not decided, and what helps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Stuck {
+    /// When it began.
+    pub since: Timestamp,
+    /// What it came to last.
+    pub reason: String,
+    /// What to do.
+    pub remedy: String,
+    /// When it goes on by itself; none when it waits for a person.
+    pub next_try_at: Option<Timestamp>,
+}
+
+/// `POST …/exchanges/{id}/recheck`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Recheck {
+    /// Why; kept.
+    pub reason: String,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Ending {
+    /// Both movements were made.
+    ExchangeSucceeded,
+    /// Nothing moved, or it was given back.
+    ExchangeFailed,
+}
+
+/// `POST …/exchanges/{id}/force`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Force {
+    /// What it is to be known as.
+    pub to: Ending,
+    /// Why; kept.
+    pub reason: String,
 }
 
 /// One limit, in won.

@@ -52,9 +52,11 @@ CREATE TABLE exchange (
     month_first BIGINT NOT NULL,
     snapshot TEXT NOT NULL,
     began_at BIGINT NOT NULL,
-    decided_at BIGINT
+    decided_at BIGINT,
+    alarmed_at BIGINT
 );
 CREATE INDEX exchange_by_customer ON exchange (customer, id);
+CREATE INDEX exchange_by_state ON exchange (state, id);
 CREATE TABLE passage (
     exchange VARBINARY(16) NOT NULL,
     place BIGINT NOT NULL,

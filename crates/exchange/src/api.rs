@@ -1,5 +1,7 @@
 //! Calls in.
 
+mod desk;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -43,8 +45,10 @@ pub fn router(exchanges: Arc<Exchanges>) -> Router {
         .routes(routes!(show_rates, put_rates))
         .routes(routes!(set_discount))
         .routes(routes!(ask_quote))
-        .routes(routes!(ask_exchange))
+        .routes(routes!(ask_exchange, desk::list_exchanges))
         .routes(routes!(show_exchange))
+        .routes(routes!(desk::recheck_exchange))
+        .routes(routes!(desk::force_exchange))
         .routes(routes!(show_limits))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(exchanges);
@@ -195,7 +199,7 @@ async fn ask_exchange(
     Strict(body): Strict<wire::AskExchange>,
 ) -> Answer {
     let accepted = exchanges::exchange(&exchanges, &known, &key, &body).await?;
-    let shown = exchanges::show(&exchanges, accepted.id).await?.ok_or_else(Refused::not_found)?;
+    let shown = exchanges::show(&exchanges, accepted.id, false).await?.ok_or_else(Refused::not_found)?;
     let decided = matches!(shown.state.as_str(), "EXCHANGE_SUCCEEDED" | "EXCHANGE_FAILED");
     json(if decided { 201 } else { 202 }, &shown, accepted.replay)
 }
@@ -211,7 +215,7 @@ async fn show_exchange(
     known: Known,
     InPath(id): InPath<ExchangeId>,
 ) -> Answer {
-    let shown = exchanges::show(&exchanges, id).await?;
+    let shown = exchanges::show(&exchanges, id, known.staff().is_ok()).await?;
     let shown = shown.filter(|exchange| known.may_see(&exchange.customer.to_string()));
     json(200, &shown.ok_or_else(Refused::not_found)?, false)
 }

@@ -23,6 +23,7 @@ use jangbu_platform::saga::{self, Runner};
 use jangbu_platform::service::{Service, ServiceSpec, World};
 
 use crate::flows::boards::PublishBoard;
+use crate::flows::force::ForceExchange;
 use crate::flows::saga::Exchanging;
 
 /// What is known of this service before it starts.
@@ -52,7 +53,8 @@ struct Exchanges {
 pub fn open(world: World) -> Service {
     let World { db, ask, kv, offset, dice, .. } = world;
     let runner = Runner::start(Arc::new(Exchanging), db.clone(), ask.clone(), dice);
-    let desk = Desk::new(&db, &[], vec![Arc::new(PublishBoard(offset))]);
+    let force = ForceExchange { db: db.clone(), ask: ask.clone() };
+    let desk = Desk::new(&db, &[], vec![Arc::new(PublishBoard(offset)), Arc::new(force)]);
     let sweep = runner.job("exchange.sweep");
     let exchanges = Arc::new(Exchanges { db: db.clone(), ask, kv, offset, runner, desk });
     Service {

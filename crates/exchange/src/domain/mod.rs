@@ -5,3 +5,4 @@ pub mod feed;
 pub mod limits;
 pub mod plan;
 pub mod price;
+pub mod stuck;

@@ -121,6 +121,17 @@ impl State {
             State::ExchangeSucceeded { .. } => "EXCHANGE_SUCCEEDED",
         }
     }
+    /// The names of states that don't stay.
+    pub const UNDECIDED: [&str; 5] = [
+        "STARTED",
+        "WITHDRAW_RESULT_CHECK_NEEDED",
+        "WITHDRAW_SUCCEEDED",
+        "DEPOSIT_RESULT_CHECK_NEEDED",
+        "WITHDRAW_CANCEL_NEEDED",
+    ];
+    /// The names of those that do.
+    pub const DECIDED: [&str; 2] = ["EXCHANGE_SUCCEEDED", "EXCHANGE_FAILED"];
+
     /// The withdrawal, where one is known.
     #[must_use]
     pub fn withdrawal(&self) -> Option<PostingId> {
@@ -298,7 +309,9 @@ fn cancel(withdrawal: PostingId, because: Because) -> (State, Pace) {
     (State::WithdrawCancelNeeded { withdrawal, because }, Pace::After(CANCEL_MS))
 }
 
-fn not_in_time() -> Because {
+/// Why an exchange fails that nobody refused.
+#[must_use]
+pub fn not_in_time() -> Because {
     Because { code: "UNAVAILABLE".into(), detail: "it was not decided in time, and nothing was exchanged".into() }
 }
 

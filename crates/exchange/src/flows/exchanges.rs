@@ -21,7 +21,7 @@ use jangbu_platform::saga::{Held, TURN_MS};
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::saga;
+use super::{desk, saga};
 use crate::Exchanges;
 use crate::domain::limits::Span;
 use crate::domain::plan::{Exchange, GIVE_UP_US, Instance, Leg, State};
@@ -265,14 +265,23 @@ async fn wait(exchanges: &Exchanges, held: Held) {
 ///
 /// # Errors
 /// The store can't be read.
-pub async fn show(exchanges: &Exchanges, id: ExchangeId) -> Result<Option<wire::Exchange>, Fault> {
-    let mut tx = exchanges.db.read("exchange.show").await?;
-    let Some(Stored { begun, state, withdrawal, deposit, because }) = exchanges::find(&mut tx, id).await? else {
+pub async fn show(exchanges: &Exchanges, id: ExchangeId, staff: bool) -> Result<Option<wire::Exchange>, Fault> {
+    shown(&mut exchanges.db.read("exchange.show").await?, id, staff).await
+}
+
+/// An exchange as shown, to the bank's people with why it is stuck.
+///
+/// # Errors
+/// The store can't be read.
+pub async fn shown(tx: &mut Tx, id: ExchangeId, staff: bool) -> Result<Option<wire::Exchange>, Fault> {
+    let Some(Stored { begun, state, withdrawal, deposit, because }) = exchanges::find(tx, id).await? else {
         return Ok(None);
     };
-    let quote = quotes::find(&mut tx, begun.quote).await?;
+    let quote = quotes::find(tx, begun.quote).await?;
     let quote = quote.ok_or_else(|| Fault::Damaged(format!("the quote of {id} is missing")))?;
-    let passages = exchanges::passages(&mut tx, id).await?;
+    let passages = exchanges::passages(tx, id).await?;
+    let undecided = staff && State::UNDECIDED.contains(&state.as_str());
+    let stuck = if undecided { desk::stuck(tx, id, &state, &passages).await? } else { None };
     let rate = quote.quoted.price.to_string().parse().map_err(|e| Fault::Damaged(format!("a price: {e}")))?;
     Ok(Some(wire::Exchange {
         id,
@@ -291,6 +300,7 @@ pub async fn show(exchanges: &Exchanges, id: ExchangeId) -> Result<Option<wire::
         deposit,
         failure: because.map(|b| wire::Failed { code: b.code, detail: b.detail }),
         history: passages.into_iter().map(|(state, at, why)| wire::Passage { state, at, why }).collect(),
+        stuck,
     }))
 }
 

@@ -1,6 +1,8 @@
 //! What is done, a unit of work each.
 
 pub mod boards;
+pub mod desk;
 pub mod exchanges;
+pub mod force;
 pub mod quotes;
 pub mod saga;

@@ -22,8 +22,10 @@ use crate::store::{exchanges, limits, quotes};
 
 /// The key under which a withdrawal is given back.
 const CANCEL: &str = "cancel";
-const WITHDRAW: &str = "withdraw";
-const DEPOSIT: &str = "deposit";
+/// The key of the withdrawal.
+pub const WITHDRAW: &str = "withdraw";
+/// The key of the deposit.
+pub const DEPOSIT: &str = "deposit";
 
 /// The kind of saga that an exchange is.
 pub struct Exchanging;
@@ -59,9 +61,14 @@ fn look(name: &'static str, id: SagaId, of: &str, leg: Leg) -> saga::Step {
 }
 
 /// A command that can only be refused: there is no posting of this id.
-fn close(name: &'static str, key_of: &'static str, leg: Leg) -> Result<saga::Step, String> {
+#[must_use]
+pub fn closing() -> Command {
     let reason = "closes the key of an exchange that was given up".to_owned();
-    post(name, key_of, leg, &Command::Reversal { posting: PostingId::from_bytes([0; 16]), reason })
+    Command::Reversal { posting: PostingId::from_bytes([0; 16]), reason }
+}
+
+fn close(name: &'static str, key_of: &'static str, leg: Leg) -> Result<saga::Step, String> {
+    post(name, key_of, leg, &closing())
 }
 
 fn call(id: SagaId, exchange: &Exchange, step: Step) -> Result<saga::Step, String> {
@@ -206,7 +213,10 @@ fn give_up(
 }
 
 /// Settles what was reserved and tells the decision.
-async fn decided(tx: &mut Tx, id: ExchangeId, state: &State) -> Result<(), Fault> {
+///
+/// # Errors
+/// The store failed, or what belongs to the exchange is missing.
+pub async fn decided(tx: &mut Tx, id: ExchangeId, state: &State) -> Result<(), Fault> {
     let missing = |what: &str| Fault::Damaged(format!("{what} of {id} is missing"));
     let stored = exchanges::find(tx, id).await?.ok_or_else(|| missing("the row"))?;
     let quote = quotes::find(tx, stored.begun.quote).await?.ok_or_else(|| missing("the quote"))?;

@@ -100,10 +100,8 @@ pub async fn find(tx: &mut Tx, id: ExchangeId) -> Result<Option<Stored>, Fault> 
 /// Writes that an exchange came to a state, with what is known in it.
 pub async fn passed(tx: &mut Tx, id: ExchangeId, state: &State, why: &str) -> Result<(), Fault> {
     let (bytes, now) = (id.to_bytes(), tx.now().micros());
-    // A withdrawal that was given back stays on record.
     if let Some(withdrawal) = state.withdrawal() {
-        let sql = "UPDATE exchange SET withdrawal = ? WHERE id = ?";
-        tx.execute(sql, &[Value::Bytes(&withdrawal.to_bytes()), Value::Bytes(&bytes)]).await?;
+        withdrew(tx, id, withdrawal).await?;
     }
     let deposit = match state {
         State::ExchangeSucceeded { deposit, .. } => Some(deposit.to_bytes()),
@@ -121,6 +119,12 @@ pub async fn passed(tx: &mut Tx, id: ExchangeId, state: &State, why: &str) -> Re
     let sql = "UPDATE exchange SET state = ?, deposit = ?, code = ?, detail = ?, decided_at = ? WHERE id = ?";
     tx.execute(sql, &row).await?;
     pass(tx, id, state, why).await
+}
+
+/// Notes the withdrawal. One that was given back stays on record.
+pub async fn withdrew(tx: &mut Tx, id: ExchangeId, withdrawal: PostingId) -> Result<(), Fault> {
+    let sql = "UPDATE exchange SET withdrawal = ? WHERE id = ?";
+    tx.execute(sql, &[Value::Bytes(&withdrawal.to_bytes()), Value::Bytes(&id.to_bytes())]).await.map(drop)
 }
 
 async fn pass(tx: &mut Tx, id: ExchangeId, state: &State, why: &str) -> Result<(), Fault> {

@@ -1,6 +1,7 @@
 //! All SQL of the service.
 
 pub mod boards;
+pub mod desk;
 pub mod exchanges;
 pub mod limits;
 pub mod quotes;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod calls;
+mod desk;
 mod document;
 mod drilled;
 mod world;

@@ -1,8 +1,9 @@
 //! The service on a stand, beside two deposit instances that are played: they keep accounts, balances and answers by key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::to_bytes;
@@ -10,10 +11,12 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use jangbu_contracts::codes::Code;
 use jangbu_kernel::id::{AccountId, CustomerId, PostingId};
+use jangbu_platform::clock::Clock as _;
 use jangbu_platform::db::Event;
 use jangbu_platform::http::{self, Refused};
 use jangbu_platform::kv::Kv;
 use jangbu_platform::relay::Outgoing;
+use jangbu_platform::service::{Job, Service};
 use jangbu_platform::stand::{Got, Stand};
 use serde_json::{Value, json};
 
@@ -21,11 +24,20 @@ use serde_json::{Value, json};
 #[derive(Default)]
 pub struct Books {
     pub accounts: BTreeMap<String, Value>,
-    kept: BTreeMap<String, (u16, Value)>,
+    /// Answers by key: status and body.
+    pub kept: BTreeMap<String, (u16, Value)>,
+    /// Postings that were undone.
+    pub undone: BTreeSet<String>,
     /// Postings are refused by this code.
     pub refuse: Option<Code>,
     /// Nothing is answered.
     pub away: bool,
+}
+
+/// A posting as the books show it.
+pub fn posting(id: PostingId, kind: &Value, amount: i64) -> Value {
+    json!({"id": id, "kind": kind, "amount": amount, "currency": "KRW", "business_date": "2026-01-01",
+           "posted_at": "2026-01-01T00:00:00.000000Z", "entries": []})
 }
 
 impl Books {
@@ -50,9 +62,7 @@ impl Books {
             (None, None) => (422, json!({"code": "POSTING_NOT_FOUND"})),
             (None, Some(account)) => {
                 account["ledger_balance"] = json!(account["ledger_balance"].as_i64().unwrap() + sign * amount);
-                let posting = json!({"id": id, "kind": command["kind"], "amount": amount, "currency": "KRW",
-                    "business_date": "2026-01-01", "posted_at": "2026-01-01T00:00:00.000000Z", "entries": []});
-                (201, posting)
+                (201, posting(id, &command["kind"], amount))
             }
         };
         self.kept.insert(key.to_owned(), answer.clone());
@@ -72,6 +82,10 @@ async fn serve(State(books): State<Shared>, request: Request) -> Result<Response
     let path = parts.uri.path();
     if let Some((_, id)) = path.split_once("/accounts/") {
         return http::json(200, books.accounts.get(id).ok_or_else(Refused::not_found)?, false);
+    }
+    if let Some(id) = path.strip_suffix("/reversal").and_then(|path| path.rsplit('/').next()) {
+        let undone = books.undone.contains(id).then(|| posting(PostingId::from_parts(1, 9), &json!("reversal"), 0));
+        return http::json(200, &undone.ok_or_else(Refused::not_found)?, false);
     }
     let (status, answer) = match parts.uri.query().and_then(|q| q.strip_prefix("key=")) {
         Some(key) => books.kept.get(key).cloned().ok_or_else(Refused::not_found)?,
@@ -94,6 +108,7 @@ pub struct World {
     krw: Shared,
     fx: Shared,
     outgoing: Arc<dyn Outgoing>,
+    jobs: Vec<Job>,
     _dir: tempfile::TempDir,
 }
 
@@ -122,9 +137,29 @@ impl World {
             stand.ask.open_here(name, Router::new().fallback(serve).with_state(Arc::clone(books)));
         }
         let kv = given.kv.clone();
-        let service = crate::open(given);
-        let (stand, outgoing) = (stand.with(service.router), Arc::clone(&service.outgoing[0]));
-        World { stand, kv, krw, fx, outgoing, _dir: dir }
+        let Service { router, outgoing, jobs, .. } = crate::open(given);
+        let (stand, outgoing) = (stand.with(router), Arc::clone(&outgoing[0]));
+        World { stand, kv, krw, fx, outgoing, jobs, _dir: dir }
+    }
+
+    /// Lets everybody who looks for work look once.
+    pub async fn look(&self) {
+        for job in &self.jobs {
+            (job.run)(self.clock.now()).await.unwrap();
+        }
+    }
+
+    /// Waits until an exchange is as wanted, while sagas are carried on; the exchange.
+    pub async fn until(&self, id: &str, is: impl Fn(&Value) -> bool) -> Value {
+        for _ in 0..400 {
+            let shown = self.get(&self.operator, &format!("/exchanges/{id}")).await.json();
+            if is(&shown) {
+                return shown;
+            }
+            self.look().await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{}", self.get(&self.operator, &format!("/exchanges/{id}")).await.text);
     }
 
     pub async fn with_board() -> World {
