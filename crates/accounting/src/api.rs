@@ -1,5 +1,7 @@
 //! Calls in. All of them only look; they are for the bank's people and programs.
 
+mod exchanges;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -24,9 +26,9 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
-use crate::consumers::TAX_KIND;
+use crate::consumers::{EXCHANGE_KIND, REVALUATION_KIND, TAX_KIND};
 use crate::domain::chart::{self, CHART, Code, Side};
-use crate::domain::journal::unpack;
+use crate::domain::journal::{exchange_of, unpack};
 use crate::store::{self, StoredJournal, Total};
 
 type Answer = Result<Response, Refused>;
@@ -34,8 +36,9 @@ type Answer = Result<Response, Refused>;
 const ABOUT: About<'_> = About {
     service: "accounting",
     title: "Accounting",
-    description: "The general ledger, made from the deposit instances' postings: journals, trial balance, and the tax \
-                  withheld from interest. It follows the postings within moments.",
+    description: "The general ledger, made from the deposit instances' postings and from exchanges: journals, trial \
+                  balance, the tax withheld from interest, positions in foreign currencies, and exchanges whose books \
+                  do not agree. It follows within moments.",
 };
 
 /// The calls under `/accounting/v1`.
@@ -46,6 +49,8 @@ pub fn router(world: Arc<World>, desk: &Desk) -> Router {
         .routes(routes!(journal))
         .routes(routes!(trial_balance))
         .routes(routes!(tax_payments))
+        .routes(routes!(exchanges::positions))
+        .routes(routes!(exchanges::exchange_breaks))
         .with_state(world);
     openapi::open(&ABOUT, calls.merge(desk.calls()))
 }
@@ -88,11 +93,18 @@ fn shown(journal: StoredJournal) -> Result<wire::Journal, Fault> {
             amount: line.amount,
         });
     }
-    let of_tax = kind == TAX_KIND;
+    let (mut posting, mut interest, mut exchange) = (None, None, None);
+    match kind.as_str() {
+        TAX_KIND => interest = Some(InterestId::from_bytes(id.to_bytes())),
+        EXCHANGE_KIND => exchange = Some(exchange_of(id, currency == Currency::KRW)),
+        REVALUATION_KIND => {}
+        _ => posting = Some(PostingId::from_bytes(id.to_bytes())),
+    }
     Ok(wire::Journal {
         id,
-        posting: (!of_tax).then(|| PostingId::from_bytes(id.to_bytes())),
-        interest: of_tax.then(|| InterestId::from_bytes(id.to_bytes())),
+        posting,
+        interest,
+        exchange,
         kind,
         instance,
         currency,
@@ -164,8 +176,8 @@ async fn journals(State(world): State<Arc<World>>, known: Known, Params(query): 
     json(200, &Page { items, next }, false)
 }
 
-/// One journal. It has the id of the posting it records, or of the interest payment whose tax it moves, but for the
-/// prefix.
+/// One journal. It has the id of the posting it records, or of the interest payment whose tax it moves, or (in won) of
+/// the exchange, but for the prefix.
 #[utoipa::path(
     get, path = "/journals/{id}",
     params(("id" = JournalId, Path)),

@@ -5,18 +5,23 @@
 //! | journals | each balances, on accounts of the chart |
 //! | totals | each day's total of each account is the sum of its journals |
 //! | tax | each row agrees with itself; payables hold what the rows say; suspense is zero |
+//! | exchanges | each leg and decision is what its journals say; positions are the sums of exchanges; what is open is so |
+//! | revaluations | each follows from the position, its counter-value and the closing rate; profit accounts hold their sums |
 //! | control accounts | given back, for whoever knows the sum of the customers' balances |
+
+mod exchanges;
 
 use std::collections::BTreeMap;
 
 use jangbu_kernel::date::BusinessDate;
-use jangbu_kernel::id::JournalId;
+use jangbu_kernel::id::{ExchangeId, JournalId};
 use jangbu_kernel::money::Currency;
 use jangbu_platform::db::{Fault, Tx};
 
-use crate::consumers::TAX_KIND;
+use crate::consumers::{EXCHANGE_KIND, REVALUATION_KIND, TAX_KIND};
 use crate::domain::chart::{
-    CHART, CUSTOMER_DEPOSITS, Code, INCOME_TAX_PAYABLE, LOCAL_TAX_PAYABLE, RURAL_TAX_PAYABLE, Side, TAX_SUSPENSE,
+    CHART, CUSTOMER_DEPOSITS, Code, EXCHANGE_CLEARING, INCOME_TAX_PAYABLE, LOCAL_TAX_PAYABLE, RURAL_TAX_PAYABLE, Side,
+    TAX_SUSPENSE,
 };
 use crate::domain::journal::{Lines, check, unpack};
 use crate::store::{self, Bare};
@@ -37,6 +42,17 @@ pub struct Control {
     pub balance: i128,
 }
 
+/// An exchange whose legs and decision do not agree, or not yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenExchange {
+    /// The exchange.
+    pub exchange: ExchangeId,
+    /// How they differ: a class of the domain.
+    pub class: &'static str,
+    /// What it is about.
+    pub detail: String,
+}
+
 /// What was read, and what does not hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proof {
@@ -46,6 +62,10 @@ pub struct Proof {
     pub taxes: u64,
     /// Control accounts by instance and currency.
     pub controls: Vec<Control>,
+    /// Exchanges that were decided.
+    pub exchanges: u64,
+    /// Exchanges that are open, by id: nothing is wrong with the general ledger while they are.
+    pub open: Vec<OpenExchange>,
     /// How many things do not hold.
     pub breaks: u64,
     /// The first of them.
@@ -79,9 +99,9 @@ pub struct Journaled<'a> {
 /// Is shown what the journal of each posting moved, by id.
 pub type See<'s> = dyn FnMut(Journaled<'_>) + Send + 's;
 
-/// None for a journal that moves tax out of suspense: it is of a payment, and its posting has one of its own.
+/// None for a journal that is of no posting: that of a payment's tax, of an exchange that was decided, of a revaluation.
 fn journaled<'a>(journal: &Bare<'a>, lines: &Lines) -> Option<Journaled<'a>> {
-    if journal.kind == TAX_KIND {
+    if [TAX_KIND, EXCHANGE_KIND, REVALUATION_KIND].contains(&journal.kind) {
         return None;
     }
     let of = |code| {
@@ -116,6 +136,8 @@ pub async fn each_journaled(tx: &mut Tx, see: &mut See<'_>) -> Result<(), Fault>
 
 /// Account, currency, instance, day.
 type Place = (Code, Currency, String, BusinessDate);
+/// Credits less debits by account, instance and currency.
+type Balances = BTreeMap<(Code, String, Currency), i128>;
 /// Debits and credits.
 type Sums = BTreeMap<Place, (i128, i128)>;
 
@@ -134,7 +156,7 @@ pub async fn proof(tx: &mut Tx, progress: &(dyn Fn(u64) + Sync)) -> Result<Proof
 /// As [`proof`].
 pub async fn proof_beside(tx: &mut Tx, progress: &(dyn Fn(u64) + Sync), see: &mut See<'_>) -> Result<Proof, Fault> {
     let mut proof = Proof::default();
-    let sums = read_journals(tx, &mut proof, progress, see).await?;
+    let (sums, clearing) = read_journals(tx, &mut proof, progress, see).await?;
     let mut open = sums.clone();
     for total in store::totals(tx).await? {
         let place = (total.code, total.currency, total.instance, total.date);
@@ -147,10 +169,11 @@ pub async fn proof_beside(tx: &mut Tx, progress: &(dyn Fn(u64) + Sync), see: &mu
     for (place, summed) in open {
         proof.add(|| format!("total of {place:?} is missing, its journals are {summed:?}"));
     }
-    let mut balances: BTreeMap<(Code, String, Currency), i128> = BTreeMap::new();
+    let mut balances = Balances::new();
     for ((code, currency, instance, _), (debits, credits)) in sums {
         *balances.entry((code, instance, currency)).or_default() += credits - debits;
     }
+    exchanges::prove(tx, &mut proof, &balances, clearing, progress).await?;
     let mut owed = read_taxes(tx, &mut proof, progress).await?;
     for ((code, instance, currency), balance) in balances {
         let expected = match code {
@@ -201,13 +224,14 @@ fn group_of(groups: &mut Vec<Group>, last: usize, journal: &Bare<'_>) -> usize {
     groups.len() - 1
 }
 
+/// What each account moved on each day, and how many journals of postings moved clearing.
 async fn read_journals(
     tx: &mut Tx,
     proof: &mut Proof,
     progress: &(dyn Fn(u64) + Sync),
     see: &mut See<'_>,
-) -> Result<Sums, Fault> {
-    let (mut groups, mut at, mut after) = (Vec::new(), 0, None);
+) -> Result<(Sums, u64), Fault> {
+    let (mut groups, mut at, mut after, mut clearing) = (Vec::new(), 0, None, 0);
     loop {
         let each = |journal: Bare<'_>| {
             let Some(lines) = unpack(journal.lines) else {
@@ -218,6 +242,7 @@ async fn read_journals(
                 proof.add(|| format!("{}: {broken}", journal.id));
             }
             if let Some(journaled) = journaled(&journal, &lines) {
+                clearing += u64::from(lines.iter().any(|line| line.code == EXCHANGE_CLEARING));
                 see(journaled);
             }
             at = group_of(&mut groups, at, &journal);
@@ -240,7 +265,7 @@ async fn read_journals(
             sums.insert((account.code, currency, group.instance.clone(), date), moved);
         }
     }
-    Ok(sums)
+    Ok((sums, clearing))
 }
 
 /// What is owed in tax by the tax rows.

@@ -4,6 +4,10 @@
 //! |---|---|
 //! | batch | one insert of journals, one of tax rows; one read and one write per account, currency and day it touches |
 //! | journal | one row, two index entries |
+//! | batch with exchanges | one read each of what is open, of legs and of decisions; one insert each |
+
+pub mod exchanges;
+pub mod positions;
 
 use std::collections::BTreeMap;
 
@@ -188,6 +192,17 @@ fn journal(row: &Row) -> Result<StoredJournal, Fault> {
 pub async fn find_journal(tx: &mut Tx, id: JournalId) -> Result<Option<StoredJournal>, Fault> {
     let row = tx.query_one(&format!("{JOURNAL} WHERE id = ?"), &[Value::Bytes(&id.to_bytes())]).await?;
     row.as_ref().map(journal).transpose()
+}
+
+/// Packed lines of these journals, of those that stand.
+pub async fn lines_of(tx: &mut Tx, ids: &[JournalId]) -> Result<BTreeMap<JournalId, String>, Fault> {
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let bytes: Vec<[u8; 16]> = ids.iter().map(|id| id.to_bytes()).collect();
+    let sql = "SELECT id, packed FROM journal WHERE id IN (?*)";
+    let rows = tx.query(sql, &bytes.iter().map(Value::from).collect::<Vec<_>>()).await?;
+    Ok(rows.iter().map(|row| (JournalId::from_bytes(row.id(0)), row.text(1).to_owned())).collect())
 }
 
 /// Journals after `after`, by id, whatever their day.

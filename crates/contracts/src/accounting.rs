@@ -1,8 +1,9 @@
 //! Calls of the accounting service.
 
 use jangbu_kernel::date::BusinessDate;
-use jangbu_kernel::id::{AccountId, InterestId, JournalId, PostingId};
+use jangbu_kernel::id::{AccountId, ExchangeId, InterestId, JournalId, PostingId};
 use jangbu_kernel::money::Currency;
+use jangbu_kernel::rate::Rate;
 use jangbu_kernel::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -42,7 +43,7 @@ pub struct JournalLine {
 pub struct Journal {
     /// Id.
     pub id: JournalId,
-    /// Kind of the posting, or `interest_tax`.
+    /// Kind of the posting, or `interest_tax`, `exchange` or `revaluation`.
     pub kind: String,
     /// The posting it records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,13 +51,16 @@ pub struct Journal {
     /// The interest payment whose tax it moves from suspense to what is owed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interest: Option<InterestId>,
+    /// The exchange that it moves out of clearing: one journal in won, one in the currency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<ExchangeId>,
     /// The deposit instance.
     pub instance: String,
     /// Currency.
     pub currency: Currency,
     /// The day it belongs to.
     pub business_date: BusinessDate,
-    /// When the posting was made.
+    /// When the posting was made, the exchange decided, or the day known to be over.
     pub posted_at: Timestamp,
     /// Debits equal credits.
     pub lines: Vec<JournalLine>,
@@ -135,4 +139,89 @@ pub struct TaxPayment {
     pub other_tax: i64,
     /// After tax.
     pub net: i64,
+}
+
+/// The bank's position in one foreign currency on a day. Won and minor units; above zero the bank has more than it owes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Position {
+    /// The currency.
+    pub currency: Currency,
+    /// What the bank has more of it than it owes, minor units.
+    pub position: i64,
+    /// What that stands in the books for, won; before the day itself is valued.
+    pub counter_value: i64,
+    /// Won for `unit` units at which it stands, to four digits; absent without a position or a rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub average_rate: Option<Rate>,
+    /// How many units rates are for; absent without a rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<i64>,
+    /// The last base price up to the day; absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closing_rate: Option<Rate>,
+    /// The day whose last board it is from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_date: Option<BusinessDate>,
+    /// What the position is worth at that rate more than it stands for, won: booked once the day is valued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unrealised_gain: Option<i64>,
+    /// Whether the day was valued, so that its figures stay.
+    pub valued: bool,
+    /// Margin over the base price on the day itself, won.
+    pub trading_profit: i64,
+    /// The same, of all days up to it.
+    pub trading_profit_total: i64,
+    /// Gains booked by revaluations up to the day, won.
+    pub revaluation_total: i64,
+}
+
+/// `GET …/positions?date=`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Positions {
+    /// The day.
+    pub date: BusinessDate,
+    /// The last day that was valued; absent, none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valued_through: Option<BusinessDate>,
+    /// By currency, of those that ever moved.
+    pub positions: Vec<Position>,
+}
+
+/// A posting of an exchange, as accounting knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ExchangeLeg {
+    /// The posting.
+    pub posting: PostingId,
+    /// The customer's account.
+    pub account: AccountId,
+    /// Debited is withdrawn.
+    pub side: Side,
+    /// Currency.
+    pub currency: Currency,
+    /// Minor units.
+    pub amount: i64,
+    /// The posting that it gives back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverses: Option<PostingId>,
+}
+
+/// An exchange whose books do not agree, or not yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ExchangeBreak {
+    /// The exchange.
+    pub exchange: ExchangeId,
+    /// `missing_left` (the leg in won), `missing_right` (the leg in the currency), `undecided` (legs that no decision
+    /// explains), `amount`, `duplicate`; or `timing` while what is missing may be on its way.
+    pub class: String,
+    /// What it is about.
+    pub detail: String,
+    /// Since when it is open.
+    pub since: Timestamp,
+    /// From when it is more than a matter of time.
+    pub due_at: Timestamp,
+    /// What is known to have been posted for it.
+    pub legs: Vec<ExchangeLeg>,
+    /// Whether it was decided that it succeeded; absent while nothing was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub succeeded: Option<bool>,
 }

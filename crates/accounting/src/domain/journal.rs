@@ -2,6 +2,9 @@
 //!
 //! Figures are taken from the posting, never worked out again. What is checked is that they agree with each other.
 
+use jangbu_kernel::date::BusinessDate;
+use jangbu_kernel::id::{ExchangeId, JournalId};
+use jangbu_kernel::money::Currency;
 use smallvec::SmallVec;
 
 use super::chart::{
@@ -174,6 +177,33 @@ pub fn check_posting(kind: &str, lines: &[Line], interest: Option<&Interest>) ->
         }
     }
     Ok(true)
+}
+
+/// The bit that tells an exchange's journal in the currency from the one in won.
+const FOREIGN_BIT: u128 = 1 << 79;
+/// What ids of journals that value a position have above currency and day: no posting has it.
+const REVALUATION_TAG: u128 = 0xffff << 64;
+
+/// Ids of the journals of an exchange: in won under its own id, in the currency under the same but for one bit.
+#[must_use]
+pub fn exchange_journals(exchange: ExchangeId) -> [JournalId; 2] {
+    let id = u128::from_be_bytes(exchange.to_bytes());
+    [id, id ^ FOREIGN_BIT].map(|id| JournalId::from_bytes(id.to_be_bytes()))
+}
+
+/// The exchange of a journal of its.
+#[must_use]
+pub fn exchange_of(journal: JournalId, in_won: bool) -> ExchangeId {
+    let id = u128::from_be_bytes(journal.to_bytes());
+    ExchangeId::from_bytes((if in_won { id } else { id ^ FOREIGN_BIT }).to_be_bytes())
+}
+
+/// The id of the journal that values a position on a day.
+#[must_use]
+pub fn revaluation_journal(currency: Currency, date: BusinessDate) -> JournalId {
+    let code = currency.code().bytes().fold(0u128, |code, byte| (code << 8) | u128::from(byte));
+    let days = u64::try_from(date.days()).unwrap_or(0);
+    JournalId::from_parts(days * 86_400_000, REVALUATION_TAG | code)
 }
 
 /// Lines as the store keeps them: `2010D5000 1010C5000`.
