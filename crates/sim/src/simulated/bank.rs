@@ -317,7 +317,8 @@ impl Bank {
 /// Drives the events parked with the oldest letter of a service again; whether there was one.
 async fn drive_oldest(operator: &Client, service: &str, trace: &Trace) -> Result<bool, String> {
     let base = format!("/{service}/v1/dead-letters");
-    let page = operator.call::<Page<Value>>(http::Method::GET, &base, None, None).await.reply()?;
+    let parked = format!("{base}?state=parked");
+    let page = operator.call::<Page<Value>>(http::Method::GET, &parked, None, None).await.reply()?;
     let Some(id) = page.items.first().and_then(|letter| letter["id"].as_str()) else { return Ok(false) };
     probe::reached("dead-letter-driven-again");
     let path = format!("{base}/{id}/redrive");

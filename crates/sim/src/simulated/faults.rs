@@ -49,6 +49,7 @@ faults! {
     CrashInCheckpoint 3_000 "crash while the journal is moved",
     StatementFails 500 "statement that fails",
     DiskAway 300 "disk away for a while",
+    TableBarred 10_000 "table that can't be written for a while",
     LockWait 2_000 "long wait for the writer's turn",
     TurnBusy 2_000 "writer's turn not had",
     CrashBeforeAppend 10_000 "crash between outbox and log",

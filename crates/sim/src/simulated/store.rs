@@ -20,7 +20,7 @@ use super::node::Site;
 const SLOW_FLUSH_MS_MAX: u64 = 400;
 /// How long the writer's turn may be waited for, milliseconds.
 const LOCK_WAIT_MS_MAX: u64 = 1_500;
-/// How long a disk may be away, milliseconds: longer than a consumer tries an event.
+/// How long a disk may be away, or a table out of reach, milliseconds: longer than a consumer tries an event.
 const AWAY_MS_MAX: u64 = 4_000;
 /// Bytes of the file that reach the disk together, or not at all.
 const SECTOR_BYTES: usize = 4_096;
@@ -39,13 +39,16 @@ pub struct Storage {
     file: PathBuf,
     torn: Mutex<Option<Torn>>,
     away_until: Mutex<Option<Instant>>,
+    /// A table that can't be written, and until when.
+    barred: Mutex<Option<(String, Instant)>>,
 }
 
 impl Storage {
     /// A disk for the file of a node.
     #[must_use]
     pub fn new(site: Arc<Site>, file: &Path) -> Arc<Storage> {
-        Arc::new(Storage { site, file: file.to_owned(), torn: Mutex::default(), away_until: Mutex::default() })
+        let (torn, away_until, barred) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Arc::new(Storage { site, file: file.to_owned(), torn, away_until, barred })
     }
 
     /// Opens the file, made when missing.
@@ -116,6 +119,20 @@ impl Storage {
             *until = Some(ticks() + Duration::from_millis(ms));
         }
         faults.are_on() && until.is_some_and(|until| ticks() < until)
+    }
+
+    /// Whether a statement writes a table that can't be written now. Events that want it are parked one after the
+    /// other, since what parking writes is always within reach.
+    fn is_barred(&self, sql: &str) -> bool {
+        let Some(table) = written(sql).filter(|table| !SPARED.contains(table)) else { return false };
+        let faults = &self.site.faults;
+        let mut barred = self.barred.lock().unwrap_or_else(PoisonError::into_inner);
+        if faults.strikes(Fault::TableBarred) {
+            let ms = 1 + faults.below(Fault::TableBarred, AWAY_MS_MAX);
+            self.site.trace.say(|| format!("{}: {table} can't be written for {ms} ms", self.site.name));
+            *barred = Some((table.to_owned(), ticks() + Duration::from_millis(ms)));
+        }
+        faults.are_on() && barred.as_ref().is_some_and(|(name, until)| name == table && ticks() < *until)
     }
 
     fn move_journal(&self, group: Group) {
@@ -230,6 +247,15 @@ struct Piece {
     disk: Arc<Storage>,
 }
 
+/// Tables that can always be written while the disk is there.
+const SPARED: [&str; 4] = ["inbox", "dead_letter", "audit", "schema_version"];
+
+/// The table that a statement writes.
+fn written(sql: &str) -> Option<&str> {
+    let rest = ["INSERT INTO ", "UPDATE ", "DELETE FROM "].iter().find_map(|verb| sql.strip_prefix(verb))?;
+    rest.split([' ', '(']).next()
+}
+
 /// A statement as a reader of the trace knows it.
 fn head(sql: &str) -> &str {
     sql.split_once('(').map_or(sql, |(head, _)| head)
@@ -250,7 +276,7 @@ impl Storage {
             site.crash(&format!("before {}", head(sql)));
             std::future::pending::<()>().await;
         }
-        if faults.strikes(Fault::StatementFails) || self.is_away() {
+        if faults.strikes(Fault::StatementFails) || self.is_away() || self.is_barred(sql) {
             return Err(Failed::Storage { doing: sql.to_owned(), why: "the disk said no".to_owned() });
         }
         site.trace.step(&[site.name.as_bytes(), sql.as_bytes()]);
