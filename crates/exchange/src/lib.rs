@@ -11,20 +11,26 @@ mod store;
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use jangbu_contracts::topics;
 use jangbu_kernel::time::UtcOffset;
 use jangbu_platform::ask::Ask;
-use jangbu_platform::db::Db;
+use jangbu_platform::db::{Db, Fault};
 use jangbu_platform::kv::Kv;
 use jangbu_platform::migrate::Migration;
 use jangbu_platform::operators::Desk;
 use jangbu_platform::relay::Outbox;
 use jangbu_platform::saga::{self, Runner};
-use jangbu_platform::service::{Service, ServiceSpec, World};
+use jangbu_platform::service::{Job, Service, ServiceSpec, World};
+use jangbu_platform::telemetry::Metrics;
 
 use crate::flows::boards::PublishBoard;
 use crate::flows::force::ForceExchange;
 use crate::flows::saga::Exchanging;
+
+/// How often it looks for exchanges that take too long, in milliseconds.
+const ALARM_EVERY_MS: u64 = 5_000;
 
 /// What is known of this service before it starts.
 pub const SERVICE: ServiceSpec = ServiceSpec {
@@ -51,7 +57,7 @@ struct Exchanges {
 /// Opens the service on a migrated database.
 #[must_use]
 pub fn open(world: World) -> Service {
-    let World { db, ask, kv, offset, dice, .. } = world;
+    let World { db, ask, kv, offset, dice, metrics, .. } = world;
     let runner = Runner::start(Arc::new(Exchanging), db.clone(), ask.clone(), dice);
     let force = ForceExchange { db: db.clone(), ask: ask.clone() };
     let desk = Desk::new(&db, &[], vec![Arc::new(PublishBoard(offset)), Arc::new(force)]);
@@ -62,9 +68,20 @@ pub fn open(world: World) -> Service {
         router: api::router(exchanges),
         consumers: Vec::new(),
         outgoing: vec![Arc::new(Outbox(db.clone()))],
-        jobs: vec![sweep],
+        jobs: vec![sweep, alarm(&db, &metrics)],
         db,
     }
+}
+
+/// The look for exchanges that take too long, as regular work.
+fn alarm(db: &Db, metrics: &Metrics) -> Job {
+    let undecided = metrics.gauge("jangbu_exchange_undecided_old", "Exchanges not decided after a minute.", &[]);
+    let db = db.clone();
+    let run = move |_| -> BoxFuture<'static, Result<(), Fault>> {
+        let (db, undecided) = (db.clone(), undecided.clone());
+        async move { flows::alarm::look(&db, &undecided).await.map(drop) }.boxed()
+    };
+    Job { name: "exchange.alarm", every_ms: ALARM_EVERY_MS, run: Box::new(run), due: None }
 }
 
 #[cfg(test)]

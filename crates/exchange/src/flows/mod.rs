@@ -1,5 +1,6 @@
 //! What is done, a unit of work each.
 
+pub mod alarm;
 pub mod boards;
 pub mod desk;
 pub mod exchanges;

@@ -50,3 +50,28 @@ pub async fn list(
     let rows = tx.query(&sql, &params).await?;
     Ok(rows.iter().map(|r| ExchangeId::from_bytes(r.id(0))).collect())
 }
+
+/// How many exchanges that began up to then are not decided.
+pub async fn undecided(tx: &mut Tx, since: Timestamp) -> Result<i64, Fault> {
+    let mut params: Vec<Value<'_>> = State::UNDECIDED.map(Value::from).into();
+    params.push(since.micros().into());
+    let sql = "SELECT COUNT(*) FROM exchange WHERE state IN (?*) AND began_at <= ?";
+    Ok(tx.query_one(sql, &params).await?.map_or(0, |r| r.int(0)))
+}
+
+/// Some of those of which the log has not heard.
+pub async fn unheard(tx: &mut Tx, since: Timestamp, limit: u32) -> Result<Vec<ExchangeId>, Fault> {
+    let mut params: Vec<Value<'_>> = State::UNDECIDED.map(Value::from).into();
+    params.extend([Value::from(since.micros()), limit.into()]);
+    let sql =
+        "SELECT id FROM exchange WHERE state IN (?*) AND began_at <= ? AND alarmed_at IS NULL ORDER BY id LIMIT ?";
+    let rows = tx.query(sql, &params).await?;
+    Ok(rows.iter().map(|r| ExchangeId::from_bytes(r.id(0))).collect())
+}
+
+/// Notes that the log hears of an exchange now; false when it did before.
+pub async fn heard(tx: &mut Tx, id: ExchangeId) -> Result<bool, Fault> {
+    let (id, now) = (id.to_bytes(), tx.now().micros());
+    let sql = "UPDATE exchange SET alarmed_at = ? WHERE id = ? AND alarmed_at IS NULL";
+    Ok(tx.execute(sql, &[now.into(), Value::Bytes(&id)]).await? > 0)
+}

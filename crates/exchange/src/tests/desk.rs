@@ -5,9 +5,11 @@ use jangbu_kernel::id::{AccountId, CustomerId, PostingId};
 use jangbu_platform::auth::Role;
 use jangbu_platform::clock::Clock as _;
 use jangbu_platform::stand::Got;
+use jangbu_platform::telemetry::Gauge;
 use serde_json::{Value, json};
 
 use super::world::{World, posting};
+use crate::flows::alarm;
 
 /// What the quotes of these tests come to.
 const WON: i64 = 644_390;
@@ -237,6 +239,26 @@ async fn nothing_is_forced_while_the_books_are_silent() {
     let deeds: Vec<&str> = audit["items"].as_array().unwrap().iter().map(|d| d["what"].as_str().unwrap()).collect();
     assert_eq!(deeds, ["exchange.force.approve", "exchange.force.ask"]);
     assert_eq!(world.forced_by_nobody(&id).await, ["FORBIDDEN", "FORBIDDEN"]);
+}
+
+#[tokio::test]
+async fn whatever_takes_a_minute_alarms_once() {
+    let world = World::with_board().await;
+    let gauge = Gauge::default();
+    let look = async || (alarm::look(&world.db, &gauge).await.unwrap().len(), gauge.get());
+    let (_, _, first) = world.stuck(1).await;
+    world.pass(30);
+    world.stuck(2).await;
+    world.begun(3).await;
+    assert_eq!(look().await, (0, 0), "they may be on their way");
+    world.pass(30);
+    assert_eq!(look().await, (1, 1));
+    assert_eq!(look().await, (0, 1), "the log heard of it");
+    world.pass(30);
+    assert_eq!(look().await, (1, 2));
+    world.say(&first, Said::Stands, Said::Stands);
+    assert_eq!(world.forced(&first, "EXCHANGE_SUCCEEDED").await.status, 200);
+    assert_eq!(look().await, (0, 1), "what is decided is no alarm");
 }
 
 impl World {

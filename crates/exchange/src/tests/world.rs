@@ -12,7 +12,7 @@ use axum::response::Response;
 use jangbu_contracts::codes::Code;
 use jangbu_kernel::id::{AccountId, CustomerId, PostingId};
 use jangbu_platform::clock::Clock as _;
-use jangbu_platform::db::Event;
+use jangbu_platform::db::{Db, Event};
 use jangbu_platform::http::{self, Refused};
 use jangbu_platform::kv::Kv;
 use jangbu_platform::relay::Outgoing;
@@ -108,6 +108,7 @@ pub struct World {
     krw: Shared,
     fx: Shared,
     outgoing: Arc<dyn Outgoing>,
+    pub db: Db,
     jobs: Vec<Job>,
     _dir: tempfile::TempDir,
 }
@@ -137,9 +138,9 @@ impl World {
             stand.ask.open_here(name, Router::new().fallback(serve).with_state(Arc::clone(books)));
         }
         let kv = given.kv.clone();
-        let Service { router, outgoing, jobs, .. } = crate::open(given);
+        let Service { router, db, outgoing, jobs, .. } = crate::open(given);
         let (stand, outgoing) = (stand.with(router), Arc::clone(&outgoing[0]));
-        World { stand, kv, krw, fx, outgoing, jobs, _dir: dir }
+        World { stand, kv, krw, fx, outgoing, db, jobs, _dir: dir }
     }
 
     /// Lets everybody who looks for work look once.
