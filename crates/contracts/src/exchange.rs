@@ -65,6 +65,33 @@ pub struct Rates {
     pub rates: Vec<BoardRate>,
 }
 
+/// One currency's prices over time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RateHistory {
+    /// The currency.
+    pub currency: Currency,
+    /// How many units the prices are for.
+    pub unit: i64,
+    /// Boards that were published in the time asked for.
+    pub boards: i64,
+    /// The currency's prices on them, oldest first. Of more boards than points every so many-th stands here, with the
+    /// first and the last.
+    pub points: Vec<RatePoint>,
+}
+
+/// Prices of one board.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RatePoint {
+    /// When it was published.
+    pub as_of: Timestamp,
+    /// The base price.
+    pub mid: Rate,
+    /// What customers paid who bought.
+    pub tts: Rate,
+    /// What customers were paid who sold.
+    pub ttb: Rate,
+}
+
 /// What the customer does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -5,6 +5,7 @@ CREATE TABLE board (
     as_of BIGINT NOT NULL,
     put_by VARCHAR(64) NOT NULL
 );
+CREATE INDEX board_by_time ON board (as_of, number);
 CREATE TABLE board_line (
     board BIGINT NOT NULL,
     currency VARCHAR(3) NOT NULL,

@@ -1,6 +1,7 @@
 //! Calls in.
 
 mod desk;
+mod history;
 
 use std::sync::Arc;
 
@@ -43,6 +44,7 @@ pub fn router(exchanges: Arc<Exchanges>) -> Router {
     let desk = exchanges.desk.calls();
     let calls = Calls::default()
         .routes(routes!(show_rates, put_rates))
+        .routes(routes!(history::show_history))
         .routes(routes!(set_discount))
         .routes(routes!(ask_quote))
         .routes(routes!(ask_exchange, desk::list_exchanges))

@@ -129,6 +129,17 @@ fn jumps(was: Price, is: Price) -> bool {
     (is - was).abs() * 100 > was * JUMP_PER_CENT_MAX
 }
 
+/// At most `points` of the numbers from `first` to `last`, evenly spread, with both ends.
+#[must_use]
+pub fn spread(first: i64, last: i64, points: u32) -> Vec<i64> {
+    let (span, gaps) = (i128::from(last) - i128::from(first), i128::from(points.max(2)) - 1);
+    if span <= gaps {
+        return (first..=last).collect();
+    }
+    let at = |n| first + i64::try_from(span * n / gaps).unwrap_or(0);
+    (0..=gaps).map(at).collect()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -7,6 +7,7 @@ use jangbu_contracts::exchange::{BOARD_KEY, BoardLineV1, BoardPublishedV1, Board
 use jangbu_contracts::operators::{Accepted, Approval};
 use jangbu_contracts::problem::Problem;
 use jangbu_contracts::topics;
+use jangbu_kernel::money::Currency;
 use jangbu_kernel::rate::Rate;
 use jangbu_kernel::time::{Timestamp, UtcOffset};
 use jangbu_platform::approvals::{self, Action, Wish};
@@ -17,9 +18,10 @@ use jangbu_platform::http::Refused;
 use serde::Deserialize as _;
 
 use crate::Exchanges;
-use crate::domain::board::{Board, Line, doubts, flaws};
+use crate::domain::board::{Board, Line, doubts, flaws, spread};
 use crate::domain::price::Price;
 use crate::store::boards::{self, DiscountOf};
+use crate::store::history;
 
 /// What becomes of a board that is put.
 pub enum Put {
@@ -128,6 +130,21 @@ impl Action for PublishBoard {
 /// The store can't be read.
 pub async fn newest(exchanges: &Exchanges) -> Result<Option<Board>, Fault> {
     boards::newest(&mut exchanges.db.read("exchange.rates").await?).await
+}
+
+/// A currency's prices on boards that were published in a time.
+///
+/// # Errors
+/// The store can't be read.
+pub async fn history(
+    exchanges: &Exchanges,
+    currency: Currency,
+    range: (Timestamp, Timestamp),
+    points: u32,
+) -> Result<(i64, Vec<(Timestamp, Line)>), Fault> {
+    let mut tx = exchanges.db.read("exchange.history").await?;
+    let Some((first, last)) = history::ends(&mut tx, range).await? else { return Ok((0, Vec::new())) };
+    Ok((last - first + 1, history::lines(&mut tx, currency, &spread(first, last, points)).await?))
 }
 
 /// Sets the discount of a customer or a campaign.

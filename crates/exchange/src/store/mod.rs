@@ -3,6 +3,7 @@
 pub mod boards;
 pub mod desk;
 pub mod exchanges;
+pub mod history;
 pub mod limits;
 pub mod quotes;
 

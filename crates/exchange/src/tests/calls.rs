@@ -4,7 +4,7 @@ use jangbu_contracts::codes::Code;
 use jangbu_contracts::exchange::{CALLER, exchange_of_key};
 use jangbu_kernel::id::QuoteId;
 use jangbu_platform::auth::Role;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::world::{World, board};
 
@@ -29,6 +29,47 @@ async fn boards_are_published_by_rounds() {
         format!("{} {} {}", told["number"], told["business_date"], told["round"])
     });
     assert_eq!(days.collect::<Vec<_>>(), ["1 \"2026-01-02\" 1", "2 \"2026-01-02\" 2", "3 \"2026-01-03\" 1"]);
+}
+
+#[tokio::test]
+async fn prices_that_were_are_shown_thinned_out() {
+    let world = World::new().await;
+    let history = async |query: &str| world.get(&world.service, &format!("/rates/history?currency={query}")).await;
+    let got = history("USD").await.json();
+    assert_eq!((&got["boards"], &got["points"]), (&json!(0), &json!([])));
+    for n in 0..11 {
+        world.move_to(&format!("2026-01-03T10:{n:02}:00+09:00"));
+        let mut put = board();
+        put["rates"][0]["mid"] = json!(format!("{}.00", 1_250 + n));
+        if n == 10 {
+            put["rates"]
+                .as_array_mut()
+                .unwrap()
+                .push(json!({"currency": "EUR", "unit": 1, "mid": "1455.31", "tts": "1455.31", "ttb": "1455.31"}));
+        }
+        assert_eq!(world.put("/rates", &put).await.status, 200);
+    }
+    let mids = |got: Value| -> Vec<String> {
+        got["points"].as_array().unwrap().iter().map(|p| p["mid"].as_str().unwrap().to_owned()).collect()
+    };
+    let all = history("USD").await.json();
+    assert_eq!((&all["boards"], &all["unit"], &all["points"][10]["tts"]), (&json!(11), &json!(1), &json!("1288.78")));
+    assert_eq!(mids(all).len(), 11);
+    assert_eq!(mids(history("USD&points=3").await.json()), ["1250.00", "1255.00", "1260.00"]);
+    assert_eq!(mids(history("USD&points=2&to=2026-01-03T10:04:30%2B09:00").await.json()), ["1250.00", "1254.00"]);
+    assert_eq!(mids(history("EUR").await.json()), ["1455.31"], "it came with the last board");
+    assert_eq!(history("JPY").await.json()["unit"], 100);
+    for (query, code, field) in [
+        ("USD&points=1", "INVALID_FIELD", "points"),
+        ("USD&points=501", "INVALID_FIELD", "points"),
+        ("USD&from=2026-01-03T11:00:00Z", "INVALID_FIELD", "from"),
+        ("USD&from=2024-01-03T11:00:00Z", "INVALID_FIELD", "from"),
+        ("USD&from=noon", "INVALID_FIELD", "from"),
+        ("usd", "INVALID_FIELD", "currency"),
+    ] {
+        let got = history(query).await;
+        assert_eq!((got.status, got.code(), got.fields()), (400, code.into(), vec![field.to_owned()]), "{}", got.text);
+    }
 }
 
 #[tokio::test]
