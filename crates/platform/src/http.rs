@@ -138,7 +138,8 @@ pub fn json<T: serde::Serialize>(status: u16, value: &T, replay: bool) -> Result
 }
 
 /// The token a request carries: bearer, or the session of the bank's page.
-fn token(headers: &HeaderMap) -> Option<&str> {
+#[must_use]
+pub fn token(headers: &HeaderMap) -> Option<&str> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
     if let Some(value) = bearer {
         let (scheme, token) = value.split_once(' ')?;
@@ -183,6 +184,12 @@ impl Gate {
     pub fn with_wall_clock(mut self, wall: Arc<dyn Clock>) -> Self {
         self.wall = wall;
         self
+    }
+
+    /// The time by which requests are dated.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Who calls.

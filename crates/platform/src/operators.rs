@@ -5,7 +5,8 @@
 //! | `GET /dead-letters`, `GET /dead-letters/{id}` | staff |
 //! | `POST /dead-letters/{id}/redrive` | operators |
 //! | `POST /dead-letters/{id}/drop` | operators, and a second one who approves |
-//! | `GET /approvals`, `GET /approvals/{id}`, `POST /approvals/{id}` | operators |
+//! | `GET /approvals`, `GET /approvals/{id}` | staff |
+//! | `POST /approvals/{id}` | operators |
 //! | `GET /audit` | operators |
 
 use std::sync::Arc;
@@ -272,7 +273,7 @@ struct ListApprovals {
     responses((status = 200, body = Page<Approval>)),
 )]
 async fn list_approvals(State(desk): State<Desk>, known: Known, Params(query): Params<ListApprovals>) -> Answer {
-    known.operator()?;
+    known.staff()?;
     let (limit, after) = (paging::limit(query.limit)?, paging::cursor(query.cursor.as_deref())?);
     let mut tx = desk.db.read("approval.list").await?;
     let mut items = approvals::list(&mut tx, query.state, after, limit + 1).await?;
@@ -287,7 +288,7 @@ async fn list_approvals(State(desk): State<Desk>, known: Known, Params(query): P
     responses((status = 200, body = Approval)),
 )]
 async fn approval(State(desk): State<Desk>, known: Known, InPath(id): InPath<String>) -> Answer {
-    known.operator()?;
+    known.staff()?;
     let id: ApprovalId = path_id(&id)?;
     let mut tx = desk.db.read("approval.show").await?;
     json(200, &approvals::find(&mut tx, id).await?.ok_or_else(Refused::not_found)?, false)
