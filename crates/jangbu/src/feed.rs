@@ -1,4 +1,5 @@
-//! `jangbu feed`: publishes the reference rates of past days as boards, one after the other, at any speed.
+//! `jangbu feed`: publishes the reference rates of past days as boards, one after the other, at any speed. `jangbu up` does
+//! the same by itself, calmly, and goes on after a start where the board stands.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,15 +7,18 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::Method;
-use jangbu_contracts::exchange::{BoardRate, PutRates};
+use jangbu_contracts::exchange::{BoardRate, PutRates, Rates};
 use jangbu_exchange::domain::feed;
 use jangbu_exchange::domain::price::Price;
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::money::Currency;
 use jangbu_kernel::rate::Rate;
+use jangbu_kernel::time::Timestamp;
 use jangbu_platform::ask::{Ask, Call, Outcome};
-use jangbu_platform::clock::RealClock;
+use jangbu_platform::clock::{Clock, RealClock};
 use jangbu_platform::dice::Dice;
+use jangbu_platform::service::Stop;
+use serde_json::Value;
 
 use crate::{Ended, Failure, Verdict};
 
@@ -78,6 +82,14 @@ fn days(text: &str) -> Result<Vec<Day>, String> {
         days.push(Day { date, reference: currencies.iter().copied().zip(rates).collect() });
     }
     Ok(days)
+}
+
+/// The currencies of which boards are made here.
+#[must_use]
+pub fn currencies() -> Vec<Currency> {
+    let columns = REFERENCE.lines().next().unwrap_or_default().split(',');
+    let known = columns.filter_map(|column| column.parse().ok()).filter(|currency| *currency != Currency::KRW);
+    std::iter::once(Currency::EUR).chain(known).collect()
 }
 
 /// The board of a day: every currency of it against won, and the euro itself.
@@ -157,10 +169,93 @@ async fn publish(ask: &Ask, day: &Day, spread_bp: u32) -> Result<(), Failure> {
     }
 }
 
+/// Spread of the boards of `up`, in basis points.
+const SPREAD_BP: u32 = 100;
+/// How long a board of somebody else's, and the last of all days, stand before the feed of `up` publishes again.
+const RESTS_US: i64 = 3_600 * 1_000_000;
+
+/// Publishes day after day until `stop`, each for that long.
+///
+/// # Errors
+/// The table of days can't be read, for people.
+pub async fn live(ask: Ask, clock: Arc<dyn Clock>, every: Duration, stop: Stop) -> Result<(), String> {
+    let days = days(REFERENCE)?;
+    let boards = days.iter().map(|day| board(day, SPREAD_BP)).collect::<Result<Vec<_>, _>>()?;
+    loop {
+        let shown = match ask.get::<Rates>("exchange", "/rates").await {
+            Outcome::Reply(rates) => Ok(Some(rates)),
+            Outcome::Refusal(problem) if problem.code == "NOT_FOUND" => Ok(None),
+            Outcome::Refusal(problem) => Err(problem.detail),
+            Outcome::Unknown(why) => Err(why),
+        };
+        let next = shown.map(|shown| next(&boards, shown.as_ref(), clock.now()));
+        if let Ok(Some(next)) = next {
+            let put = ask.call_json::<_, Value>("exchange", Method::PUT, "/rates", None, Some(&boards[next])).await;
+            if let Outcome::Refusal(problem) = put {
+                tracing::warn!(date = %days[next].date, code = problem.code, detail = problem.detail, "no board");
+            }
+        }
+        tokio::select! {
+            biased;
+            () = stop.wait() => return Ok(()),
+            () = tokio::time::sleep(every) => {}
+        }
+    }
+}
+
+/// Which board comes after the one that stands; none while that one is left alone.
+///
+/// One of our own is followed by the next day's, the last one by itself before it is stale. One of somebody else's
+/// stands for its hour; then we go on with the day whose dollar is nearest, which jumps least.
+fn next(boards: &[PutRates], stands: Option<&Rates>, now: Timestamp) -> Option<usize> {
+    let Some(stands) = stands else { return Some(0) };
+    let (last, rests) = (boards.len() - 1, now < stands.as_of.plus_micros(RESTS_US));
+    let same = |board: &PutRates| {
+        board.rates.len() == stands.rates.len() && board.rates.iter().all(|rate| stands.rates.contains(rate))
+    };
+    match boards.iter().position(same) {
+        Some(day) if day < last => Some(day + 1),
+        _ if rests => None,
+        Some(_) => Some(last),
+        None => {
+            let dollar = |rates: &[BoardRate]| {
+                let mid = rates.iter().find(|rate| rate.currency == Currency::USD)?.mid.to_string();
+                mid.parse::<Price>().ok().map(Price::hundredths)
+            };
+            let ours = dollar(&stands.rates).unwrap_or(0);
+            (0..=last).min_by_key(|day| dollar(&boards[*day].rates).unwrap_or(0).abs_diff(ours))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn the_feed_of_a_bank_goes_on_where_the_board_stands() {
+        let boards: Vec<PutRates> = days(REFERENCE).unwrap().iter().map(|day| board(day, SPREAD_BP).unwrap()).collect();
+        let (now, last) = (Timestamp::from_micros(1_767_225_600_000_000), boards.len() - 1);
+        let stands = |rates: &PutRates, minutes: i64| {
+            let mut rates = rates.rates.clone();
+            rates.sort_by_key(|rate| rate.currency);
+            Rates { as_of: now.plus_micros(-minutes * 60_000_000), round: 1, rates }
+        };
+        let mut by_hand = boards[300].clone();
+        by_hand.rates[0].mid = "1500.01".parse().unwrap();
+        for (board, minutes, expected) in [
+            (&boards[0], 0, Some(1)),
+            (&boards[300], 9_000, Some(301)),
+            (&boards[last], 59, None),
+            (&boards[last], 60, Some(last)),
+            (&by_hand, 59, None),
+            (&by_hand, 60, Some(300)),
+        ] {
+            assert_eq!(next(&boards, Some(&stands(board, minutes)), now), expected);
+        }
+        assert_eq!(next(&boards, None, now), Some(0));
+    }
 
     #[test]
     fn every_day_of_the_table_makes_a_board_without_gaps() {

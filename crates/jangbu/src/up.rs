@@ -26,6 +26,9 @@ const CREDENTIAL_TTL: Duration = Duration::from_secs(30 * 86_400);
 /// Simulated customers on the machine's clock.
 const CUSTOMERS_UNLESS_TOLD: u32 = 1_000;
 
+/// How long a board stands on the machine's clock.
+const BOARD_STANDS_UNLESS_TOLD: Duration = Duration::from_secs(30);
+
 /// What it is told.
 #[derive(clap::Args)]
 pub struct Args {
@@ -38,6 +41,10 @@ pub struct Args {
     /// Simulated customers who live in it; 1,000 unless told, none with a manual clock.
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     customers: Option<u32>,
+    /// How long each board of past euro reference rates stands, like 30s or 1m, or `off`; 30s unless told, off with a
+    /// manual clock.
+    #[arg(long)]
+    feed: Option<String>,
     /// Whose time it is: the machine's, or one that stands still and is moved by `POST /sim/v1/clock`.
     #[arg(long, value_enum, default_value_t = ClockKind::Real)]
     clock: ClockKind,
@@ -66,7 +73,21 @@ pub fn run(args: Args) -> Ended {
     if args.at.is_some() && args.clock == ClockKind::Real {
         return Err(Failure::Use("--at goes with --clock manual: the real clock can't be set".into()));
     }
-    crate::runtime()?.block_on(serve(args))
+    let feed = feed(&args)?;
+    crate::runtime()?.block_on(serve(args, feed))
+}
+
+/// How long each board stands; none when none is published.
+fn feed(args: &Args) -> Result<Option<Duration>, Failure> {
+    match args.feed.as_deref() {
+        None => Ok((args.clock == ClockKind::Real).then_some(BOARD_STANDS_UNLESS_TOLD)),
+        Some("off") => Ok(None),
+        Some(every) => {
+            let seconds = crate::token::seconds(every).filter(|seconds| *seconds > 0);
+            let wrong = || Failure::Use("--feed is a number and s, m, h or d, like 30s, or off".into());
+            Ok(Some(Duration::from_secs(seconds.ok_or_else(wrong)?)))
+        }
+    }
 }
 
 /// Takes an address on this machine.
@@ -90,7 +111,7 @@ fn lay_credentials(keys: &Keyring, dir: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn serve(args: Args) -> Ended {
+async fn serve(args: Args, feed: Option<Duration>) -> Ended {
     let server = bind((Ipv4Addr::LOCALHOST, args.port).into()).await?;
     let address = server.local_addr().map_err(|e| Failure::World(e.to_string()))?;
     let dice = args.seed.map_or_else(Dice::from_os, Dice::seeded);
@@ -119,6 +140,14 @@ async fn serve(args: Args) -> Ended {
     tokio::spawn(stop_when_told(stop.clone()));
     let router = with_fallbacks(router);
     let count = args.customers.unwrap_or(if args.clock == ClockKind::Manual { 0 } else { CUSTOMERS_UNLESS_TOLD });
+    if let Some(every) = feed {
+        let (ask, clock, stop) = (bank.ask.named("feed"), Arc::clone(&clock), stop.clone());
+        tokio::spawn(async move {
+            if let Err(why) = crate::feed::live(ask, clock, every, stop).await {
+                tracing::error!(why, "no boards are published; the bank goes on");
+            }
+        });
+    }
     let place = Place { router: router.clone(), keys: bank.keys.clone(), clock, dir: &args.data };
     let living = async {
         if count > 0
