@@ -1,6 +1,8 @@
 //! What the page shows, as values.
 
 use jangbu_contracts::deposit::CurrencyTotals;
+use jangbu_contracts::exchange::{Exchange, Rates};
+use jangbu_contracts::operators::Approval;
 use jangbu_kernel::id::DeadLetterId;
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::telemetry::reading::Below;
@@ -32,8 +34,25 @@ pub struct Shown {
     pub letters: Vec<Letter>,
     /// How long calls took within the last minute, the most frequent first.
     pub calls: Vec<Calls>,
+    /// Foreign exchange; none when its service is not open here.
+    pub exchange: Option<Exchanging>,
     /// What could not be read.
     pub trouble: Vec<String>,
+}
+
+/// Foreign exchange as its people see it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exchanging {
+    /// The board, if there ever was one.
+    pub board: Option<Rates>,
+    /// What waits for a second person.
+    pub approvals: Vec<Approval>,
+    /// Exchanges that are stuck, newest first.
+    pub stuck: Vec<Exchange>,
+    /// The newest ones.
+    pub newest: Vec<Exchange>,
+    /// Exchanges that are not decided after a minute.
+    pub undecided: i64,
 }
 
 /// Numbers of things.

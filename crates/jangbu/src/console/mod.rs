@@ -3,10 +3,15 @@
 //! Everything on it is text made here, with one style sheet and one small script; nothing comes from elsewhere. Figures
 //! are gathered once a second by one task ([`sampler`]), however many look, and no request waits for them.
 
+mod board;
 mod codes;
+mod counter;
+mod desk;
 mod events;
 mod figures;
+mod form;
 mod markdown;
+mod my;
 mod pages;
 mod sampler;
 mod session;
@@ -24,11 +29,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use jangbu_platform::auth::{Keyring, LoginLinks};
 use jangbu_platform::clock::Clock;
-use jangbu_platform::http::Gate;
+use jangbu_platform::dice::Dice;
+use jangbu_platform::http::{Gate, with_fallbacks};
 use jangbu_platform::service::Stop;
 use tokio::sync::{Semaphore, watch};
 
 use crate::bank::Bank;
+use counter::Counter;
 use figures::Shown;
 use sampler::Sampler;
 pub use text::{Escaped, grouped};
@@ -69,6 +76,8 @@ pub struct Console {
     pub stop: Stop,
     /// Places for those who listen.
     pub places: Arc<Semaphore>,
+    /// The bank's calls; none where there is no bank behind the page.
+    counter: Option<Counter>,
 }
 
 /// Opens the page of a bank: from now on figures are gathered, until `stop`.
@@ -76,7 +85,9 @@ pub struct Console {
 pub fn open(bank: &Bank, links: LoginLinks, wall: Arc<dyn Clock>, by_hand: bool, stop: &Stop) -> Arc<Console> {
     let (shown, parts) = watch::channel(Arc::new(view::parts(&Shown::default())));
     tokio::spawn(Sampler::new(bank, by_hand).run(shown, stop.clone()));
-    Console::of(bank.gate.clone(), bank.keys.clone(), links, wall, parts, view::page, stop.clone())
+    let counter = Counter::new(with_fallbacks(bank.router.clone()), Dice::from_os());
+    let console = Console::of(bank.gate.clone(), bank.keys.clone(), links, wall, parts, view::page, stop.clone());
+    Arc::new(Console { counter: Some(counter), ..console })
 }
 
 impl Console {
@@ -90,15 +101,23 @@ impl Console {
         parts: watch::Receiver<Arc<Vec<Part>>>,
         page: fn(&[Part]) -> String,
         stop: Stop,
-    ) -> Arc<Console> {
+    ) -> Console {
         let places = Arc::new(Semaphore::new(events::LISTENERS_MAX));
-        Arc::new(Console { gate, keys, links, wall, page, parts, stop, places })
+        Console { gate, keys, links, wall, page, parts, stop, places, counter: None }
     }
 }
 
 /// The page and what belongs to it.
 pub fn router(console: Arc<Console>) -> Router {
-    Router::new()
+    let with_a_bank = Router::new()
+        .route("/exchange", get(desk::page))
+        .route("/exchange/act", post(desk::act))
+        .route("/exchange/board", get(board::page).post(board::publish))
+        .route("/my", get(my::page))
+        .route("/my/quote", post(my::quote))
+        .route("/my/exchange", post(my::exchange));
+    let with_a_bank = if console.counter.is_some() { with_a_bank } else { Router::new() };
+    with_a_bank
         .route("/", get(page))
         .route("/login", get(session::follow).post(session::enter))
         .route("/logout", post(session::leave))

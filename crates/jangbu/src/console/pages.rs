@@ -48,12 +48,12 @@ pub fn login(status: StatusCode, why: Option<&str>) -> Response {
     }
     content.push_str(
         "<form method=\"post\" action=\"/login\">\n\
-         <label for=\"token\">Operator\u{2019}s token</label>\n\
+         <label for=\"token\">Token</label>\n\
          <textarea id=\"token\" name=\"token\" rows=\"5\" required autofocus spellcheck=\"false\" autocomplete=\"off\" \
          autocapitalize=\"off\" aria-describedby=\"where\"></textarea>\n\
-         <p id=\"where\" class=\"hint\">It lies in <code>operator.token</code> in the bank\u{2019}s directory \
+         <p id=\"where\" class=\"hint\">An operator\u{2019}s lies in <code>operator.token</code> in the bank\u{2019}s directory \
          (<code>jangbu-data</code> unless told otherwise). <code>jangbu up</code> also prints a link that logs in once, as does \
-         <code>jangbu sim --watch</code>.</p>\n\
+         <code>jangbu sim --watch</code>. <code>jangbu token --role customer --subject ID</code> prints a customer\u{2019}s.</p>\n\
          <button type=\"submit\">Log in</button>\n</form>\n",
     );
     narrow(status, title, &content)

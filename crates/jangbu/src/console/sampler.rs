@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use jangbu_contracts::accounting::TrialBalance;
 use jangbu_contracts::deposit::Totals;
-use jangbu_contracts::operators::DeadLetter;
+use jangbu_contracts::exchange::{Exchange, Rates};
+use jangbu_contracts::operators::{Approval, DeadLetter};
 use jangbu_contracts::page::Page;
 use jangbu_contracts::{accounting, customer};
 use jangbu_kernel::money::Currency;
@@ -24,7 +25,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::figures::{Book, Calls, Control, Counted, Lag, Letter, Shown};
+use super::figures::{Book, Calls, Control, Counted, Exchanging, Lag, Letter, Shown};
 use super::{told, view};
 use crate::bank::Bank;
 
@@ -43,8 +44,14 @@ const ACCOUNTING: &str = "accounting";
 /// Name of the general ledger's account that holds what customers have.
 const CONTROL_ACCOUNT: &str = "customer_deposits";
 
+/// Name of the service with the board.
+const EXCHANGE: &str = "exchange";
+/// Exchanges shown of each kind.
+const EXCHANGES_SHOWN_MAX: usize = 12;
+
 /// What the sampler itself asks for; the page doesn't show its own calls.
-const OWN_CALLS: [&str; 3] = ["/v1/totals", "/v1/trial-balance", "/v1/dead-letters"];
+const OWN_CALLS: [&str; 6] =
+    ["/v1/totals", "/v1/trial-balance", "/v1/dead-letters", "/v1/rates", "/v1/exchanges", "/v1/approvals"];
 
 /// What the figures are made from.
 pub struct Sampler {
@@ -61,6 +68,7 @@ pub struct Sampler {
     spreads: VecDeque<BTreeMap<String, Spread>>,
     customers: Option<u64>,
     letters: Vec<Letter>,
+    exchange: Option<Exchanging>,
     controls: BTreeMap<(String, Currency), Control>,
 }
 
@@ -84,6 +92,7 @@ impl Sampler {
             spreads: VecDeque::new(),
             customers: None,
             letters: Vec::new(),
+            exchange: None,
             controls: BTreeMap::new(),
         }
     }
@@ -118,6 +127,7 @@ impl Sampler {
         self.looks += 1;
         shown.counted.customers = self.customers;
         shown.letters.clone_from(&self.letters);
+        shown.exchange.clone_from(&self.exchange);
         for book in &mut shown.books {
             book.control = self.controls.get(&(book.instance.clone(), book.sums.currency)).copied();
         }
@@ -201,6 +211,7 @@ impl Sampler {
             self.customers = totals.map(|totals| totals.customers);
         }
         self.read_letters(shown).await;
+        self.read_exchange(shown).await;
         self.read_controls(shown).await;
         let spreads = self.metrics.histograms("jangbu_call_seconds");
         self.spreads.push_back(spreads.into_iter().map(|(labels, took)| (labels, took.spread())).collect());
@@ -225,6 +236,29 @@ impl Sampler {
         }
         letters.truncate(LETTERS_SHOWN_MAX);
         self.letters = letters;
+    }
+
+    /// The board, what waits for a second person, and exchanges.
+    async fn read_exchange(&mut self, shown: &mut Shown) {
+        if !self.is_open(EXCHANGE) {
+            return;
+        }
+        let board = match self.ask.get::<Rates>(EXCHANGE, "/rates").await {
+            Outcome::Reply(board) => Some(board),
+            Outcome::Refusal(problem) if problem.code == "NOT_FOUND" => None,
+            Outcome::Refusal(problem) => return shown.trouble.push(format!("{EXCHANGE}/rates: {}", problem.detail)),
+            Outcome::Unknown(why) => return shown.trouble.push(format!("{EXCHANGE}/rates: {why}")),
+        };
+        let list = format!("/exchanges?limit={EXCHANGES_SHOWN_MAX}");
+        let stuck = format!("{list}&stuck=true");
+        let newest = self.get::<Page<Exchange>>(&mut shown.trouble, EXCHANGE, &list).await;
+        let stuck = self.get::<Page<Exchange>>(&mut shown.trouble, EXCHANGE, &stuck).await;
+        let (Some(newest), Some(stuck)) = (newest, stuck) else { return };
+        let undecided = self.metrics.gauges("jangbu_exchange_undecided_old").iter().map(|(_, count)| *count).sum();
+        let approvals = "/approvals?state=pending";
+        let Some(approvals) = self.get::<Page<Approval>>(&mut shown.trouble, EXCHANGE, approvals).await else { return };
+        let (approvals, stuck, newest) = (approvals.items, stuck.items, newest.items);
+        self.exchange = Some(Exchanging { board, approvals, stuck, newest, undecided });
     }
 
     /// What the general ledger says customers have. It follows the postings, so it is only held against a sum when
@@ -264,7 +298,9 @@ impl Sampler {
         let mut calls = Vec::new();
         for (labels, took) in self.metrics.histograms("jangbu_call_seconds") {
             let of = |name| label(&labels, name).unwrap_or("");
-            if of("service") == "console" || OWN_CALLS.iter().any(|path| of("route").ends_with(path)) {
+            if of("service") == "console"
+                || of("method") == "GET" && OWN_CALLS.iter().any(|path| of("route").ends_with(path))
+            {
                 continue;
             }
             let now = took.spread();

@@ -26,6 +26,23 @@ struct World {
     wall: Arc<ManualClock>,
     show: watch::Sender<Arc<Vec<view::Part>>>,
     stop: Stop,
+    heard: Heard,
+}
+
+/// What the bank behind the page was asked: method, path, and body; all calls had the visitor's own token.
+type Heard = Arc<std::sync::Mutex<Vec<String>>>;
+
+/// A bank that says no to every force, and yes to all else.
+async fn stub(State(heard): State<Heard>, request: Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    assert!(parts.headers["authorization"].to_str().unwrap().starts_with("Bearer ey"));
+    let body = String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap();
+    heard.lock().unwrap().push(format!("{} {} {body}", parts.method, parts.uri));
+    if parts.uri.path().ends_with("/force") {
+        return jangbu_platform::http::Refused::new(jangbu_contracts::codes::Code::ExchangeNotStuck, "not <yet>")
+            .into_response();
+    }
+    (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], "{\"items\":[],\"next\":null}").into_response()
 }
 
 fn now() -> Timestamp {
@@ -40,7 +57,7 @@ fn world() -> World {
     let links = LoginLinks::new(keys.clone(), Dice::seeded(2));
     let shown = Shown { now: Some(clock.now()), services: vec!["customer".into()], ..Shown::default() };
     let (show, parts) = watch::channel(Arc::new(view::parts(&shown)));
-    let stop = Stop::default();
+    let (stop, heard) = (Stop::default(), Heard::default());
     let console = Console {
         gate: gate.clone(),
         keys: keys.clone(),
@@ -50,9 +67,18 @@ fn world() -> World {
         parts,
         stop: stop.clone(),
         places: Arc::new(Semaphore::new(2)),
+        counter: Some(Counter::new(Router::new().fallback(stub).with_state(Arc::clone(&heard)), Dice::seeded(4))),
     };
     let edge = Edge::new(gate, Dice::seeded(3), Metrics::default());
-    World { router: with_fallbacks(edge.open("console", router(Arc::new(console)))), keys, links, wall, show, stop }
+    World {
+        router: with_fallbacks(edge.open("console", router(Arc::new(console)))),
+        keys,
+        links,
+        wall,
+        show,
+        stop,
+        heard,
+    }
 }
 
 struct Got {
@@ -113,17 +139,17 @@ async fn a_link_logs_in_once() {
 #[tokio::test]
 async fn nobody_sees_the_page_without_an_operators_credential() {
     let world = world();
-    let (operator, customer) = (world.token(Role::Operator), world.token(Role::Customer));
+    let (operator, service) = (world.token(Role::Operator), world.token(Role::Service));
     let old = world.keys.issue(Role::Operator, "kim", now().plus_micros(-9_000_000), Duration::from_secs(5)).unwrap();
     let cookie = |token: &str| format!("jangbu_session={token}");
-    let (operator, customer, old) = (cookie(&operator), cookie(&customer), cookie(&old));
+    let (operator, service, old) = (cookie(&operator), cookie(&service), cookie(&old));
     #[rustfmt::skip]
     let cases: &[(Headers<'_>, u16, &str)] = &[
         (&[], 401, "name=\"token\""),
         (&[("sec-fetch-site", "cross-site")], 200, "http-equiv=\"refresh\""),
         (&[("cookie", "jangbu_session=x.y.z")], 401, "session has ended"),
         (&[("cookie", &old)], 401, "session has ended"),
-        (&[("cookie", &customer)], 403, "for operators only"),
+        (&[("cookie", &service)], 403, "for operators only"),
         (&[("cookie", &operator)], 200, "Services"),
     ];
     for (headers, status, said) in cases {
@@ -138,7 +164,7 @@ async fn nobody_sees_the_page_without_an_operators_credential() {
 #[tokio::test]
 async fn a_pasted_token_becomes_a_session() {
     let world = world();
-    let (operator, customer) = (world.token(Role::Operator), world.token(Role::Customer));
+    let (operator, service) = (world.token(Role::Operator), world.token(Role::Service));
     let paste = |token: &str| format!("token=%20{token}%0A");
     let got = world.ask("POST", "/login", &[("sec-fetch-site", "same-origin")], &paste(&operator)).await;
     assert_eq!(got.status, 303, "{}", got.text);
@@ -151,7 +177,7 @@ async fn a_pasted_token_becomes_a_session() {
     let cases: &[(Headers<'_>, &str, u16)] = &[
         (&[], "token=x.y.z", 401),
         (&[], "", 401),
-        (&[], &paste(&customer), 403),
+        (&[], &paste(&service), 403),
         (&[("sec-fetch-site", "cross-site")], &paste(&operator), 403),
         (&[("origin", "http://evil")], &paste(&operator), 403),
         (&[("origin", "http://bank:1")], &paste(&operator), 303),
@@ -217,4 +243,77 @@ async fn every_error_code_has_its_page() {
         let got = world.ask("GET", path, &[], "").await;
         assert!(got.status == 404 && got.text.contains("no such code"), "{path}: {}", got.text);
     }
+}
+
+#[tokio::test]
+async fn forms_call_the_bank_in_the_name_of_who_sends_them() {
+    let world = world();
+    let cookie = format!("jangbu_session={}", world.token(Role::Operator));
+    let own = [("cookie", cookie.as_str()), ("sec-fetch-site", "same-origin")];
+    let id = jangbu_kernel::id::ExchangeId::from_parts(1, 1);
+    let approval = jangbu_kernel::id::ApprovalId::from_parts(1, 1);
+    for (form, status, calls) in [
+        (
+            format!("do=recheck&id={id}&reason=so"),
+            303,
+            format!("POST /exchange/v1/exchanges/{id}/recheck {{\"reason\":\"so\"}}"),
+        ),
+        (
+            format!("do=fail&id={id}&reason=so"),
+            409,
+            format!("POST /exchange/v1/exchanges/{id}/force {{\"to\":\"EXCHANGE_FAILED\",\"reason\":\"so\"}}"),
+        ),
+        (
+            format!("do=reject&id={approval}&reason=no"),
+            303,
+            format!("POST /exchange/v1/approvals/{approval} {{\"decision\":\"reject\",\"reason\":\"no\"}}"),
+        ),
+        (format!("do=reject&id={id}&reason=no"), 404, String::new()),
+        ("do=recheck&id=..%2F..&reason=no".to_owned(), 404, String::new()),
+    ] {
+        let got = world.ask("POST", "/exchange/act", &own, &form).await;
+        assert_eq!(got.status, status, "{form}: {}", got.text);
+        assert_eq!(world.heard.lock().unwrap().drain(..).collect::<Vec<_>>().join("\n"), calls, "{form}");
+        assert!(status != 409 || got.text.contains("not &lt;yet&gt;"), "{}", got.text);
+    }
+    let forced =
+        world.ask("POST", "/exchange/act", &[("cookie", &cookie), ("sec-fetch-site", "cross-site")], "do=fail").await;
+    assert_eq!(forced.status, 403, "not from another site");
+    let got = world.ask("GET", "/exchange?state=STARTED", &own, "").await;
+    assert!(got.status == 200 && got.text.contains("aria-current=\"page\">Started</a>"), "{}", got.text);
+    assert!(world.heard.lock().unwrap()[0].starts_with("GET /exchange/v1/exchanges?limit=25&state=STARTED"));
+}
+
+#[tokio::test]
+async fn customers_have_a_page_of_their_own_and_no_other() {
+    let world = world();
+    let id = jangbu_kernel::id::CustomerId::from_parts(1, 1).to_string();
+    let token = world.keys.issue(Role::Customer, &id, now(), Duration::from_secs(3_600)).unwrap();
+    let got = world.ask("POST", "/login", &[("sec-fetch-site", "same-origin")], &format!("token={token}")).await;
+    assert_eq!(got.status, 303, "{}", got.text);
+    let cookie = got.cookie();
+    let own = [("cookie", cookie.as_str()), ("sec-fetch-site", "same-origin")];
+    for (method, path) in [
+        ("GET", "/"),
+        ("GET", "/exchange"),
+        ("GET", "/exchange/board"),
+        ("POST", "/exchange/board"),
+        ("POST", "/exchange/act"),
+        ("GET", "/events"),
+    ] {
+        let got = world.ask(method, path, &own, "do=fail").await;
+        assert_eq!((got.status, got.headers["location"].to_str().unwrap()), (303, "/my"), "{path}");
+    }
+    assert_eq!(*world.heard.lock().unwrap(), Vec::<String>::new(), "the bank was asked nothing");
+    let request = Request::builder().uri("/events?page=my").header("cookie", &cookie).body(Body::empty()).unwrap();
+    let mut stream = world.router.clone().oneshot(request).await.unwrap().into_body().into_data_stream();
+    let first = String::from_utf8(stream.next().await.unwrap().unwrap().to_vec()).unwrap();
+    assert!(first.contains("\"prices\"") && !first.contains("customer/v1") && !first.contains("events"), "{first}");
+    let operator = format!("jangbu_session={}", world.token(Role::Operator));
+    for path in ["/my", "/events?page=my"] {
+        let got = world.ask("GET", path, &[("cookie", &operator)], "").await;
+        assert_eq!((got.status, got.headers["location"].to_str().unwrap()), (303, "/"), "{path}");
+    }
+    let stranger = world.ask("GET", "/my", &[], "").await;
+    assert!(stranger.status == 401 && stranger.text.contains("name=\"token\""), "{}", stranger.text);
 }

@@ -56,6 +56,24 @@ pub fn money(minor: i64, currency: Currency) -> String {
     }
 }
 
+/// Minor units of an amount as people write it, with or without commas; none when it is no amount of the currency.
+#[must_use]
+pub fn minor(text: &str, currency: Currency) -> Option<i64> {
+    let (text, digits) = (text.trim().replace(',', ""), usize::from(currency.exponent()));
+    let (whole, rest) = text.split_once('.').unwrap_or((&text, ""));
+    let plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !plain(whole) || !plain(rest) || rest.len() > digits || text.ends_with('.') {
+        return None;
+    }
+    format!("{whole}{rest:0<digits$}").parse().ok()
+}
+
+/// An instant as the bank's zone has it: day and time.
+#[must_use]
+pub fn day_and_time(at: Timestamp, offset: UtcOffset) -> String {
+    format!("{} {}", at.business_date(offset), time_of_day(at, offset))
+}
+
 /// An id by which a person can find it again and nobody else can: its prefix and its last four characters.
 #[must_use]
 pub fn masked(id: &str) -> String {
@@ -94,6 +112,25 @@ mod tests {
             (i64::MIN, Currency::USD, "−92,233,720,368,547,758.08"),
         ] {
             assert_eq!(money(minor, currency), text);
+        }
+    }
+
+    #[test]
+    fn amounts_are_read_as_people_write_them() {
+        for (text, currency, expected) in [
+            ("1,234.5", Currency::USD, Some(123_450)),
+            (" 0.05 ", Currency::USD, Some(5)),
+            ("70000", Currency::KRW, Some(70_000)),
+            ("1.5", Currency::KRW, None),
+            ("1.234", Currency::USD, None),
+            ("1.", Currency::USD, None),
+            (".5", Currency::USD, None),
+            ("-1", Currency::USD, None),
+            ("1e3", Currency::KRW, None),
+            ("99999999999999999999", Currency::KRW, None),
+            ("", Currency::KRW, None),
+        ] {
+            assert_eq!(minor(text, currency), expected, "{text} {currency}");
         }
     }
 

@@ -68,7 +68,7 @@ async fn poison(dir: &Path) {
 /// The page as it must look for everybody: readable, nothing sticking out.
 pub fn looks_well(browser: &mut Chromium, name: &str) {
     let mut papers = Vec::new();
-    for (width, scheme) in [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")] {
+    for (width, scheme) in [(1280, "light"), (1280, "dark"), (360, "light"), (360, "dark")] {
         browser.dress(width, scheme);
         let lowest = browser.value(LOWEST_CONTRAST);
         assert!(lowest[0].as_u64().unwrap() >= CONTRAST_MIN, "{name} {scheme}: {lowest}");

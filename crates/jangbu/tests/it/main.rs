@@ -7,6 +7,7 @@ mod browser;
 mod chromium;
 mod customers;
 mod deploy;
+mod exchanging;
 mod faults;
 mod kill;
 mod midnight;

@@ -7,6 +7,8 @@
   const STATES = { live: "live", paused: "paused", lost: "connection lost, trying again" };
   const AGAIN_MS = 3000;
   const SAID_MS = 10000;
+  // Where the page listens; a page without a state is not live.
+  const stream = state && (document.getElementById("main").dataset.events || "/events");
   let source = null;
   let paused = false;
 
@@ -19,7 +21,8 @@
   function inUse(part) {
     const focus = document.activeElement;
     const selection = document.getSelection();
-    return (focus && focus !== document.body && part.contains(focus) && focus.matches(":focus-visible"))
+    const typed = [...part.querySelectorAll("input")].some((input) => input.value !== input.defaultValue);
+    return typed || (focus && focus !== document.body && part.contains(focus) && focus.matches(":focus-visible"))
       || (selection && !selection.isCollapsed && part.contains(selection.anchorNode));
   }
 
@@ -35,14 +38,14 @@
     is("lost");
     if (source.readyState !== EventSource.CLOSED) return;
     source = null;
-    const answer = await fetch("/", { method: "HEAD" }).catch(() => null);
+    const answer = await fetch(location.pathname, { method: "HEAD" }).catch(() => null);
     if (answer && (answer.status === 401 || answer.status === 403)) location.reload();
     else setTimeout(open, AGAIN_MS);
   }
 
   function open() {
-    if (paused || source) return;
-    source = new EventSource("/events");
+    if (paused || source || !stream) return;
+    source = new EventSource(stream);
     source.onopen = () => is("live");
     source.onmessage = (message) => show(JSON.parse(message.data));
     source.onerror = lost;

@@ -1,7 +1,10 @@
 //! The page with the figures, as HTML, in parts that are replaced on their own when they change.
 
 mod books;
+pub mod chart;
+pub mod exchange;
 mod flow;
+pub mod my;
 mod pulse;
 #[cfg(test)]
 mod tests;
@@ -20,6 +23,13 @@ const DAY_US: i64 = 86_400_000_000;
 /// A part of the page: its name in the page, and its HTML.
 pub type Part = (&'static str, String);
 
+/// The part with the board, which customers see too.
+pub const PRICES: &str = "prices";
+/// Parts of the operators' page about exchanges.
+pub const EXCHANGE_PARTS: [&str; 3] = ["approvals", "stuck", "exchanges"];
+/// Parts that this page shares with others.
+pub const SHARED_PARTS: [&str; 3] = ["clock", "trouble", PRICES];
+
 /// All parts.
 #[must_use]
 pub fn parts(shown: &Shown) -> Vec<Part> {
@@ -35,6 +45,10 @@ pub fn parts(shown: &Shown) -> Vec<Part> {
         ("parked", flow::parked(shown)),
         ("calls", flow::calls(shown)),
         ("services", services(shown)),
+        (PRICES, exchange::prices(shown)),
+        ("approvals", exchange::approvals(shown)),
+        ("stuck", exchange::stuck(shown)),
+        ("exchanges", exchange::newest(shown)),
     ]
 }
 
@@ -80,6 +94,15 @@ fn clock(shown: &Shown) -> String {
 
 fn trouble(shown: &Shown) -> String {
     let mut out = String::new();
+    let undecided = shown.exchange.as_ref().map_or(0, |exchange| exchange.undecided);
+    if undecided > 0 {
+        let what = plural(undecided, "exchange");
+        let _ = write!(
+            out,
+            "<p class=\"alert\">{} {what} not decided after a minute: <a href=\"/exchange#stuck\">see why, and what helps</a>.</p>",
+            grouped(undecided)
+        );
+    }
     for what in &shown.trouble {
         let _ = write!(out, "<p class=\"alert\">Could not be read: {}</p>", Escaped(what));
     }

@@ -56,10 +56,16 @@ fn part(shown: &Shown, name: &str) -> String {
 #[test]
 fn the_page_has_a_place_for_every_part() {
     let page = page(&parts(&shown()));
+    let of_exchange = fill("Exchange", include_str!("../assets/exchange.html"), &parts(&shown()));
     for (name, html) in parts(&shown()) {
-        assert!(page.contains(&format!("data-part=\"{name}\">{html}</")), "{name}");
+        let place = format!("data-part=\"{name}\">{html}</");
+        let (there, alone) = (page.contains(&place), EXCHANGE_PARTS.contains(&name) || name == PRICES);
+        // The list of exchanges has its place drawn with it.
+        assert!(name == "exchanges" || (there != alone && (there || of_exchange.contains(&place))), "{name}");
     }
-    assert!(!page.contains("{{") && !page.contains("style=") && !page.contains("onclick"), "{page}");
+    for page in [page, of_exchange] {
+        assert!(!page.contains("{{") && !page.contains("style=") && !page.contains("onclick"), "{page}");
+    }
 }
 
 #[test]
@@ -130,4 +136,82 @@ fn before_anything_was_posted_the_page_says_so() {
     assert!(part(&Shown::default(), "verdict").contains("Nothing has been posted yet"));
     let by_hand = Shown { by_hand: true, ..shown() };
     assert!(part(&by_hand, "clock").contains("data-body=\"{&quot;to&quot;:&quot;2026-01-02T18:04:05.000000Z&quot;}\""));
+}
+
+fn board(usd: &str) -> serde_json::Value {
+    serde_json::json!({"as_of": "2026-01-02T01:00:00Z", "round": 3, "rates": [
+        {"currency": "JPY", "unit": 100, "mid": "905.17", "tts": "921.01", "ttb": "889.33"},
+        {"currency": "USD", "unit": 1, "mid": usd, "tts": usd, "ttb": usd},
+    ]})
+}
+
+fn exchange(id: u128, state: &str) -> jangbu_contracts::exchange::Exchange {
+    use jangbu_kernel::id::{AccountId, CustomerId, ExchangeId, QuoteId};
+    serde_json::from_value(serde_json::json!({
+        "id": ExchangeId::from_parts(1, id), "state": state, "quote": QuoteId::from_parts(1, 1),
+        "customer": CustomerId::from_parts(1, 1), "side": "buy", "currency": "USD", "rate": "1288.78", "unit": 1,
+        "foreign": 50_000, "krw": 644_390, "krw_account": AccountId::from_parts(1, 1),
+        "fx_account": AccountId::from_parts(1, 2), "withdrawal": null, "deposit": null, "failure": null,
+        "history": [{"state": "STARTED", "at": "2026-01-02T01:00:00Z", "why": "<the quote>"},
+                    {"state": state, "at": "2026-01-02T01:00:01Z", "why": "so"}],
+        "stuck": {"since": "2026-01-02T01:00:00Z", "reason": "<refused>", "remedy": "Look.", "next_try_at": null},
+    }))
+    .unwrap()
+}
+
+#[test]
+fn what_waits_for_people_says_what_it_is_and_has_its_buttons() {
+    use crate::console::figures::Exchanging;
+    let rates = serde_json::from_value(board("1266.62")).unwrap();
+    let jump = board("1500.00")["rates"][1].clone();
+    let id = jangbu_kernel::id::ApprovalId::from_parts(1, 1);
+    let approval = serde_json::from_value(serde_json::json!({
+        "id": id, "kind": "board.publish", "subject": "board", "action": {"rates": [jump]}, "reason": "<it jumps>",
+        "asked_by": "operator:kim", "asked_at": "2026-01-02T01:00:00Z", "expires_at": "2026-01-03T01:00:00Z",
+        "state": "pending", "decided_by": null, "decided_at": null, "decision_reason": null, "result": null,
+    }));
+    let stuck = exchange(7, "WITHDRAW_CANCEL_NEEDED");
+    let mut shown = shown();
+    shown.now = Some("2026-01-03T09:59:59+09:00".parse().unwrap());
+    shown.exchange = Some(Exchanging {
+        board: Some(rates),
+        approvals: vec![approval.unwrap()],
+        stuck: vec![stuck.clone()],
+        newest: vec![exchange(8, "EXCHANGE_SUCCEEDED")],
+        undecided: 1,
+    });
+    let prices = part(&shown, PRICES);
+    assert!(prices.contains("<th scope=\"row\">100 JPY</th><td>905.17</td><td>921.01</td><td>889.33</td>"), "{prices}");
+    assert!(prices.contains("Round 3 of its day, published 2026-01-02 10:00:00.<"), "{prices}");
+    let approvals = part(&shown, "approvals");
+    for text in [
+        "Publish a board <span class=\"faint\">asked by operator:kim, 10:00:00",
+        "&lt;it jumps&gt;",
+        "<li>USD: base 1266.62 \u{2192} <b>1500.00</b>, buy 1266.62",
+        "<li>JPY: <b>left out</b></li>",
+        "name=\"do\" value=\"approve\">Approve</button>",
+        &format!("name=\"id\" value=\"{id}\""),
+    ] {
+        assert!(approvals.contains(text), "{text}\n{approvals}");
+    }
+    let html = part(&shown, "stuck");
+    for text in [
+        "Withdraw cancel needed",
+        "&lt;refused&gt;",
+        "Waits for a person",
+        "Look.",
+        "value=\"recheck\"",
+        "value=\"fail\"",
+    ] {
+        assert!(html.contains(text), "{text}\n{html}");
+    }
+    assert!(html.contains(&stuck.id.to_string()), "{html}");
+    let newest = part(&shown, "exchanges");
+    assert!(
+        newest.contains("buys 500.00 USD for 644,390 KRW at 1288.78") && newest.contains("&lt;the quote&gt;"),
+        "{newest}"
+    );
+    assert!(part(&shown, "trouble").contains("1 exchange not decided after a minute"));
+    shown.now = Some("2026-01-03T10:00:00+09:00".parse().unwrap());
+    assert!(part(&shown, PRICES).contains("Older than a day"));
 }

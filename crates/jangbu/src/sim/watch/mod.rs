@@ -46,7 +46,7 @@ async fn serve(args: Args, first: u64) -> Ended {
     let links = LoginLinks::new(keys.clone(), Dice::from_os());
     let screen = Arc::new(Screen::at(Speed::default()));
     let (shown, parts) = watch::channel(Arc::new(view::parts(&screen.picture())));
-    let console = Console::of(gate.clone(), keys, links.clone(), wall, parts, view::page, stop.clone());
+    let console = Arc::new(Console::of(gate.clone(), keys, links.clone(), wall, parts, view::page, stop.clone()));
     let metrics = Metrics::default();
     let edge = Edge::new(gate, Dice::from_os(), metrics.clone());
     let router = edge.open("console", crate::console::router(console)).merge(edge.open("sim", router(&screen)));
