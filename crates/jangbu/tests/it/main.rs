@@ -9,6 +9,7 @@ mod customers;
 mod deploy;
 mod exchanging;
 mod faults;
+mod feeding;
 mod kill;
 mod midnight;
 mod proved;
