@@ -12,12 +12,16 @@
 //! | `again`, `altered COMMAND`, `ask [KEY]` | the last request once more, another one under its key, what became of it |
 //! | `batch` … `end` | commands at once, each with its arrow |
 //! | `balance A`, `entries A`, `days A [from D] [to D]`, `preview A`, `screen A` | look |
+//! | `board CURRENCY MID TTS TTB …`, `approve [by OPERATOR]` | publish prices; what waited for a second person |
+//! | `quote WHO buy\|sell CURRENCY N [in krw] [as NAME]`, `exchange QUOTE WON_ACCOUNT FOREIGN_ACCOUNT` | exchange |
+//! | `exchanges WHO`, `left WHO` | how they ended, and what limits leave |
 //! | `restart`, `books` | kill the bank and open it again; compare the books |
 //!
 //! Commands take `key K`, `by WHO` (a customer, `service`, `operator`), `as NAME`, `memo "…"`. A hold has the name of its
 //! account unless told otherwise; `reverse` alone undoes the last posting.
 
 mod commands;
+mod exchanging;
 mod looks;
 mod people;
 
@@ -137,6 +141,12 @@ pub async fn line(world: &mut World, line: &Line) -> Result<Shown, String> {
         "days" => looks::days(world, words).await,
         "preview" => looks::preview(world, words).await,
         "screen" => looks::screen(world, words).await,
+        "board" => exchanging::board(world, words).await,
+        "approve" => exchanging::approve(world, words).await,
+        "quote" => exchanging::quote(world, words).await,
+        "exchange" => exchanging::exchange(world, words).await,
+        "exchanges" => exchanging::exchanges(world, words).await,
+        "left" => exchanging::left(world, words).await,
         "restart" => world.restart().await.map(|()| Shown::default()),
         "books" => world.books().await.map(|()| Shown::default()),
         _ => commands::command(world, verb, words).await,
