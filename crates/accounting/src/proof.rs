@@ -13,8 +13,9 @@ mod exchanges;
 
 use std::collections::BTreeMap;
 
+use jangbu_contracts::breaks;
 use jangbu_kernel::date::BusinessDate;
-use jangbu_kernel::id::{ExchangeId, JournalId};
+use jangbu_kernel::id::{ExchangeId, JournalId, PostingId};
 use jangbu_kernel::money::Currency;
 use jangbu_platform::db::{Fault, Tx};
 
@@ -24,6 +25,7 @@ use crate::domain::chart::{
     TAX_SUSPENSE,
 };
 use crate::domain::journal::{Lines, check, unpack};
+use crate::domain::matching::{Class, Decision};
 use crate::store::{self, Bare};
 
 /// Rows read at once.
@@ -47,10 +49,20 @@ pub struct Control {
 pub struct OpenExchange {
     /// The exchange.
     pub exchange: ExchangeId,
-    /// How they differ: a class of the domain.
-    pub class: &'static str,
+    /// How they differ.
+    pub class: breaks::Class,
     /// What it is about.
     pub detail: String,
+}
+
+fn class(class: Class) -> breaks::Class {
+    match class {
+        Class::MissingLeft => breaks::Class::MissingLeft,
+        Class::MissingRight => breaks::Class::MissingRight,
+        Class::Undecided => breaks::Class::Undecided,
+        Class::Amount => breaks::Class::Amount,
+        Class::Duplicate => breaks::Class::Duplicate,
+    }
 }
 
 /// What was read, and what does not hold.
@@ -68,8 +80,10 @@ pub struct Proof {
     pub open: Vec<OpenExchange>,
     /// How many things do not hold.
     pub breaks: u64,
-    /// The first of them.
+    /// The first of them, of journals, totals and taxes.
     pub told: Vec<String>,
+    /// The first of them, of exchanges and positions.
+    pub told_of_positions: Vec<String>,
 }
 
 impl Proof {
@@ -79,6 +93,47 @@ impl Proof {
             self.told.push(what());
         }
     }
+
+    fn add_of_positions(&mut self, what: impl FnOnce() -> String) {
+        self.breaks += 1;
+        if self.told_of_positions.len() < BREAKS_TOLD_MAX {
+            self.told_of_positions.push(what());
+        }
+    }
+}
+
+/// A decision as it was told and booked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// The exchange.
+    pub exchange: ExchangeId,
+    /// Whether it succeeded.
+    pub succeeded: bool,
+    /// Whether the customer bought foreign money.
+    pub buys: bool,
+    /// The foreign currency.
+    pub currency: Currency,
+    /// Foreign money, minor units.
+    pub foreign: i64,
+    /// Won.
+    pub won: i64,
+    /// The posting that withdrew.
+    pub withdrawal: Option<PostingId>,
+    /// The posting that deposited.
+    pub deposit: Option<PostingId>,
+}
+
+/// Decisions after an exchange, by exchange: for whoever has the exchanges themselves to hold beside them.
+///
+/// # Errors
+/// The engine failed.
+pub async fn decisions(tx: &mut Tx, after: Option<ExchangeId>, limit: u32) -> Result<Vec<Decided>, Fault> {
+    let page = store::exchanges::decisions(tx, after, limit).await?;
+    let told = |decided: store::exchanges::Decided| {
+        let Decision { succeeded, buys, currency, foreign, won, withdrawal, deposit, .. } = decided.decision;
+        Decided { exchange: decided.exchange, succeeded, buys, currency, foreign, won, withdrawal, deposit }
+    };
+    Ok(page.into_iter().map(told).collect())
 }
 
 /// What the journal of a posting moved; minor units.

@@ -33,6 +33,10 @@ pub enum Level {
     Journals,
     /// Postings, and the journals made from them; customers' balances, and the control account.
     Control,
+    /// Decisions and legs of exchanges, and the positions and profits kept of them.
+    Positions,
+    /// Exchanges, and what was booked of their decisions; legs in won, and legs in the currency.
+    Exchanges,
     /// Deeds of operators, and the chain written of them.
     Audit,
     /// Events told, and those taken.
@@ -51,6 +55,8 @@ pub enum Class {
     Amount,
     /// It is there twice.
     Duplicate,
+    /// Books stand that no decision explains.
+    Undecided,
     /// It can't be what it says, whatever other books hold: a pointer, a kind, a date.
     Damaged,
     /// One book is behind and will follow: not a break.

@@ -5,15 +5,19 @@
 use std::collections::BTreeMap;
 
 use jangbu_contracts::breaks::{Breaks, Class, Level};
+use jangbu_kernel::id::ExchangeId;
 use jangbu_kernel::money::Currency;
 use jangbu_platform::db::{Db, Fault, Tx};
 
+use crate::api::wire::exchange_of;
 use crate::domain::proof::{Books, Days, Ended, Moved};
 use crate::store;
 use crate::store::proof::Numbers;
 
 /// Postings read at once.
 const POSTINGS_PER_READ: u64 = 100_000;
+/// Whole rows of postings read at once.
+const ROWS_PER_RANGE_READ: u32 = 8_192;
 
 /// What was read, and what does not hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -200,3 +204,21 @@ async fn prove_outbox(tx: &mut Tx, last: u64, breaks: &mut Breaks) -> Result<u64
 #[cfg(test)]
 #[path = "tests/proof.rs"]
 mod tests;
+
+/// Exchanges whose legs stand in these ranges of postings.
+///
+/// # Errors
+/// The engine failed.
+pub async fn exchanges_in(tx: &mut Tx, ranges: &[(u64, u64)]) -> Result<Vec<ExchangeId>, Fault> {
+    let mut found = Vec::new();
+    for (first, last) in ranges {
+        let mut next = *first;
+        while next <= *last {
+            let rows = store::postings::range(tx, next, *last, ROWS_PER_RANGE_READ).await?;
+            let Some(end) = rows.last().map(|row| row.seq) else { break };
+            found.extend(rows.iter().filter_map(|row| exchange_of(&row.key)));
+            next = end + 1;
+        }
+    }
+    Ok(found)
+}

@@ -7,6 +7,7 @@
 mod api;
 pub mod domain;
 mod flows;
+pub mod proof;
 mod store;
 
 use std::sync::Arc;

@@ -5,16 +5,18 @@
 //! one by one (`beside`), and only those that are really on their way (`way`) are told as timing.
 
 mod beside;
+mod exchanges;
 mod way;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use jangbu_accounting::proof::{Control, Journaled};
+use jangbu_accounting::proof::{Control, Journaled, OpenExchange};
 use jangbu_contracts::breaks::{Break, Breaks, Class, Level};
+use jangbu_kernel::id::ExchangeId;
 use jangbu_kernel::money::Currency;
 use jangbu_platform::audit::{self, Chain};
 use jangbu_platform::clock::RealClock;
@@ -78,6 +80,8 @@ struct Check {
     read: Vec<Read>,
     breaks: Breaks,
     ledger: Option<Ledger>,
+    /// Exchanges that are not decided.
+    undecided: BTreeSet<ExchangeId>,
 }
 
 /// The general ledger as it was read, for the postings that will be held against it.
@@ -87,6 +91,8 @@ struct Ledger {
     controls: Vec<Control>,
     /// By instance.
     journals: BTreeMap<String, Journals>,
+    /// Exchanges whose books do not agree, or not yet.
+    open: Vec<OpenExchange>,
     way: Way,
 }
 
@@ -101,7 +107,8 @@ pub fn run(args: Args) -> Ended {
             "check reads the log in the bank's directory: what is under way on brokers it can't tell from what is lost";
         return Err(Failure::Use(why.into()));
     }
-    let check = Check { dir, store, quiet: args.json, read: Vec::new(), breaks: Breaks::default(), ledger: None };
+    let (read, breaks, undecided) = (Vec::new(), Breaks::default(), BTreeSet::new());
+    let check = Check { dir, store, quiet: args.json, read, breaks, ledger: None, undecided };
     let report = crate::runtime()?.block_on(check.all())?;
     if args.json {
         crate::say(&serde_json::to_string(&report).map_err(|e| Failure::World(e.to_string()))?);
@@ -153,6 +160,9 @@ impl Check {
             let why = || "it has journals, and the bank no such service".to_owned();
             self.breaks.add(Level::Control, Class::MissingLeft, name, why);
         }
+        if let Some(ledger) = &mut self.ledger {
+            ledger.compare_open(&self.undecided, &mut self.breaks).await?;
+        }
         let told = std::mem::take(&mut self.breaks.told);
         let breaks = self.breaks.count();
         let counts = self.breaks.counts().collect();
@@ -182,6 +192,8 @@ impl Check {
             self.general_ledger(spec, &db, &progress).await?;
         } else if spec.migrations.as_ptr() == jangbu_deposit::service::KRW.migrations.as_ptr() {
             self.deposit(spec, &db, &progress).await?;
+        } else if spec.name == jangbu_exchange::SERVICE.name {
+            self.exchanges(spec, db, &progress).await?;
         }
         bar.finish_and_clear();
         Ok(())
@@ -209,8 +221,11 @@ impl Check {
         for told in proof.told {
             self.breaks.add(Level::Journals, Class::Amount, LEDGER, || told);
         }
+        for told in proof.told_of_positions {
+            self.breaks.add(Level::Positions, Class::Amount, LEDGER, || told);
+        }
         self.note(spec.name, |read| read.rows = proof.journals);
-        self.ledger = Some(Ledger { tx, controls: proof.controls, journals, way });
+        self.ledger = Some(Ledger { tx, controls: proof.controls, journals, open: proof.open, way });
         Ok(())
     }
 
@@ -229,8 +244,10 @@ impl Check {
         let mut tx = db.read("check.deposit").await?;
         let proof = jangbu_deposit::proof::prove_beside(&mut tx, progress, &mut see).await?;
         let unsent = jangbu_deposit::store::outbox::ranges(&mut tx, u32::MAX).await?;
+        let exchanges = jangbu_deposit::proof::exchanges_in(&mut tx, &unsent).await?;
         drop(tx);
         if let Some(ledger) = &mut self.ledger {
+            ledger.way.add_unsent(exchanges);
             ledger.compare(spec, postings, &unsent, &proof.customers, &mut self.breaks).await?;
         }
         self.note(spec.name, |read| (read.rows, read.accounts) = (proof.postings, proof.accounts));

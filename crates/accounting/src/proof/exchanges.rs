@@ -31,7 +31,7 @@ pub(super) async fn prove(
 ) -> Result<(), Fault> {
     let legs = read_legs(tx, proof, progress).await?;
     if legs != clearing {
-        proof.add(|| format!("{clearing} journals of postings move clearing, {legs} legs are kept"));
+        proof.add_of_positions(|| format!("{clearing} journals of postings move clearing, {legs} legs are kept"));
     }
     let mut open = BTreeMap::new();
     let mut after = None;
@@ -44,7 +44,7 @@ pub(super) async fn prove(
     let days = read_decisions(tx, proof, &mut open, progress).await?;
     read_undecided(tx, proof, &mut open).await?;
     for (exchange, class) in open {
-        proof.add(|| format!("{exchange} is open as {}, and its books agree", class.name()));
+        proof.add_of_positions(|| format!("{exchange} is open as {}, and its books agree", class.name()));
     }
     proof.open.sort_by_key(|open| open.exchange);
     let mut kept: Days =
@@ -52,11 +52,11 @@ pub(super) async fn prove(
     for (place, summed) in &days {
         let stored = kept.remove(place).unwrap_or_default();
         if stored != *summed {
-            proof.add(|| format!("position of {place:?} moved {stored:?}, its exchanges {summed:?}"));
+            proof.add_of_positions(|| format!("position of {place:?} moved {stored:?}, its exchanges {summed:?}"));
         }
     }
     for (place, stored) in kept.into_iter().filter(|(_, moved)| *moved != [0; 3]) {
-        proof.add(|| format!("position of {place:?} moved {stored:?} by no exchange"));
+        proof.add_of_positions(|| format!("position of {place:?} moved {stored:?} by no exchange"));
     }
     let gains = read_revaluations(tx, proof, &days).await?;
     profits(proof, balances, &days, gains);
@@ -79,7 +79,7 @@ async fn read_legs(tx: &mut Tx, proof: &mut Proof, progress: &(dyn Fn(u64) + Syn
                 Some((line.amount, if line.side == Side::Debit { Side::Credit } else { Side::Debit }))
             });
             if cleared != Some((leg.amount, leg.side)) || currency.as_deref() != Some(leg.currency.code()) {
-                proof.add(|| {
+                proof.add_of_positions(|| {
                     format!("leg {} of {} {} is journaled as {lines:?}", leg.posting, leg.amount, leg.currency)
                 });
             }
@@ -96,10 +96,10 @@ fn note(
 ) {
     let (judged, kept) = (judge(decision, legs), open.remove(&exchange));
     if judged.as_ref().map(|(class, _)| *class) != kept {
-        proof.add(|| format!("{exchange} is kept as {kept:?}, its books say {judged:?}"));
+        proof.add_of_positions(|| format!("{exchange} is kept as {kept:?}, its books say {judged:?}"));
     }
     if let Some((class, detail)) = judged {
-        proof.open.push(OpenExchange { exchange, class: class.name(), detail });
+        proof.open.push(OpenExchange { exchange, class: super::class(class), detail });
     }
 }
 
@@ -124,7 +124,7 @@ async fn read_decisions(
             note(proof, open, exchange, Some(&decision), legs.get(&exchange).map_or(&[][..], Vec::as_slice));
             let found = exchange_journals(exchange).map(|id| lines.get(&id).cloned());
             if found != journaled(&decision, moved) {
-                proof.add(|| format!("{exchange} moved {moved:?} and is journaled as {found:?}"));
+                proof.add_of_positions(|| format!("{exchange} moved {moved:?} and is journaled as {found:?}"));
             }
             if decision.succeeded {
                 let sums = days.entry((decision.currency, date)).or_default();
@@ -174,17 +174,19 @@ async fn read_revaluations(tx: &mut Tx, proof: &mut Proof, days: &Days) -> Resul
         *earlier += i128::from(gained);
         all += i128::from(gained);
         if (held, value) != (i128::from(position), i128::from(value_before)) {
-            proof.add(|| {
+            proof.add_of_positions(|| {
                 format!("{currency} was valued on {date} as {position} for {value_before}, not {held} for {value}")
             });
         }
         if gain(position, value_before, currency, price) != Some(gained) {
-            proof.add(|| format!("{currency} gained {gained} on {date}, which does not follow from {}", price.rate));
+            proof.add_of_positions(|| {
+                format!("{currency} gained {gained} on {date}, which does not follow from {}", price.rate)
+            });
         }
         let id = revaluation_journal(currency, date);
         let found = crate::store::lines_of(tx, &[id]).await?.remove(&id);
         if found != revaluation(gained).map(|lines| pack(&lines)) {
-            proof.add(|| format!("{currency} gained {gained} on {date} and is journaled as {found:?}"));
+            proof.add_of_positions(|| format!("{currency} gained {gained} on {date} and is journaled as {found:?}"));
         }
     }
     Ok(all)
@@ -206,6 +208,8 @@ fn profits(proof: &mut Proof, balances: &Balances, days: &Days, gains: i128) {
         }
     }
     for ((code, currency), difference) in wanted.into_iter().filter(|(_, difference)| *difference != 0) {
-        proof.add(|| format!("account {code} holds {difference} {currency} less than exchanges moved on it"));
+        proof.add_of_positions(|| {
+            format!("account {code} holds {difference} {currency} less than exchanges moved on it")
+        });
     }
 }

@@ -203,6 +203,8 @@ impl Books {
     }
 
     pub async fn proof(&self) -> Proof {
-        proof(&mut self.db.read("proof").await.unwrap(), &|_| ()).await.unwrap()
+        let mut proof = proof(&mut self.db.read("proof").await.unwrap(), &|_| ()).await.unwrap();
+        proof.told.append(&mut proof.told_of_positions);
+        proof
     }
 }

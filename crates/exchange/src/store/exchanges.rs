@@ -3,10 +3,13 @@
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::{AccountId, CustomerId, ExchangeId, PostingId, QuoteId};
 use jangbu_kernel::time::Timestamp;
-use jangbu_platform::db::{Fault, Inserted, Tx, Value};
+use jangbu_platform::db::{Fault, Inserted, Row, Tx, Value};
 
+use super::{currency, side};
 use crate::domain::limits::Span;
 use crate::domain::plan::{Because, State};
+use crate::domain::price::Side;
+use crate::proof::Kept;
 
 /// An exchange as it is begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,4 +148,31 @@ pub async fn passages(tx: &mut Tx, id: ExchangeId) -> Result<Vec<(String, Timest
     let sql = "SELECT state, passed_at, why FROM passage WHERE exchange = ? ORDER BY place";
     let rows = tx.query(sql, &[Value::Bytes(&bytes)]).await?;
     Ok(rows.iter().map(|r| (r.text(0).to_owned(), Timestamp::from_micros(r.int(1)), r.text(2).to_owned())).collect())
+}
+
+/// Exchanges after one with what they come to, by id.
+pub async fn kept(tx: &mut Tx, after: Option<ExchangeId>, limit: u32) -> Result<Vec<Kept>, Fault> {
+    let after = after.map_or([0; 16], ExchangeId::to_bytes);
+    let sql = "SELECT e.id, e.state, e.withdrawal, e.deposit, q.side, q.currency, q.foreign_amount, q.won \
+               FROM exchange e JOIN quote q ON q.id = e.quote WHERE e.id > ? ORDER BY e.id LIMIT ?";
+    let rows = tx.query(sql, &[Value::Bytes(&after), limit.into()]).await?;
+    let read = |r: &Row| {
+        let posting = |i: usize| r.opt_bytes(i).and_then(|b| <[u8; 16]>::try_from(b).ok()).map(PostingId::from_bytes);
+        let succeeded = match r.text(1) {
+            "EXCHANGE_SUCCEEDED" => Some(true),
+            "EXCHANGE_FAILED" => Some(false),
+            _ => None,
+        };
+        Ok(Kept {
+            exchange: ExchangeId::from_bytes(r.id(0)),
+            succeeded,
+            buys: side(r.text(4))? == Side::Buy,
+            currency: currency(r.text(5))?,
+            foreign: r.int(6),
+            won: r.int(7),
+            withdrawal: posting(2),
+            deposit: posting(3),
+        })
+    };
+    rows.iter().map(read).collect()
 }

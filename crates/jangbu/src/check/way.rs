@@ -1,18 +1,20 @@
-//! Which postings are on their way to the general ledger: in the log and not taken yet, or parked there.
+//! Which postings and decisions are on their way to the general ledger: in the log and not taken yet, or parked there.
 //!
 //! Beside a running bank each book is read at an instant of its own, so the order matters. What the ledger's group had
 //! taken is asked before the ledger is read: all of it has to be there. The log is read up to its end after the postings
 //! were: what had left by then is in it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use jangbu_kernel::id::ExchangeId;
 use jangbu_platform::clock::RealClock;
 use jangbu_platform::consumer::letters::{self, LetterState};
-use jangbu_platform::db::{Fault, Tx};
+use jangbu_platform::db::{Event, Fault, Tx};
 use jangbu_platform::dice::Dice;
 use jangbu_platform::log::Log;
+use serde::Deserialize;
 
 use super::LEDGER;
 use super::beside::place;
@@ -20,11 +22,22 @@ use super::beside::place;
 /// Records, or letters, read at once.
 const READ_AT_ONCE: u32 = 1_000;
 
-/// Places of postings by their topic, with what is needed to look further.
+/// Places of postings by their topic, and exchanges of which something is on its way; with what is needed to look further.
 pub struct Way {
     log: Option<Log>,
     next: BTreeMap<String, Vec<i64>>,
     found: BTreeMap<String, HashSet<u64>>,
+    exchanges: BTreeSet<ExchangeId>,
+}
+
+/// The exchange that an event is about, whatever else it tells.
+#[derive(Deserialize)]
+struct About {
+    exchange: Option<ExchangeId>,
+}
+
+fn exchange_of(event: &Event) -> Option<ExchangeId> {
+    serde_json::from_str::<About>(&event.payload).ok()?.exchange
 }
 
 impl Way {
@@ -36,7 +49,8 @@ impl Way {
     pub async fn begin(path: &Path, topics: &[&str]) -> Result<Way, Fault> {
         let open = || Log::open_to_read(path, Arc::new(RealClock), Dice::from_os());
         let log = if path.is_file() { Some(open()?) } else { None };
-        let mut way = Way { log, next: BTreeMap::new(), found: BTreeMap::new() };
+        let (next, found) = (BTreeMap::new(), BTreeMap::new());
+        let mut way = Way { log, next, found, exchanges: BTreeSet::new() };
         for topic in topics {
             if let Some(log) = &way.log {
                 way.next.insert((*topic).to_owned(), log.committed(LEDGER, topic).await?);
@@ -54,6 +68,7 @@ impl Way {
             while *next < end {
                 let records = log.read(topic, part, *next, READ_AT_ONCE).await?;
                 found.extend(records.iter().map(|record| place(record.event.id.rest())));
+                self.exchanges.extend(records.iter().filter_map(|record| exchange_of(&record.event)));
                 *next = records.last().map_or(end, |last| last.offset + 1);
             }
         }
@@ -71,9 +86,31 @@ impl Way {
             let Some(last) = parked.last() else { return Ok(()) };
             after = Some(last.id);
             for letter in parked {
+                self.exchanges.extend(exchange_of(&letter.event));
                 self.found.entry(letter.event.topic).or_default().insert(place(letter.event.id.rest()));
             }
         }
+    }
+
+    /// Adds exchanges of which something has not even left; to be asked after they were read.
+    pub fn add_unsent(&mut self, exchanges: impl IntoIterator<Item = ExchangeId>) {
+        self.exchanges.extend(exchanges);
+    }
+
+    /// Adds what an outbox holds.
+    pub fn add_events(&mut self, events: &[Event]) {
+        self.exchanges.extend(events.iter().filter_map(exchange_of));
+    }
+
+    /// The exchanges of which something is on its way; to be asked after all of them were read.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub async fn exchanges(&mut self, topics: &[&str]) -> Result<&BTreeSet<ExchangeId>, Fault> {
+        for topic in topics {
+            self.read_log(topic).await?;
+        }
+        Ok(&self.exchanges)
     }
 
     /// The places of all postings of these topics that are on their way; to be asked after the postings were read, with the

@@ -12,6 +12,7 @@ mod faults;
 mod feeding;
 mod kill;
 mod midnight;
+mod positions;
 mod proved;
 mod races;
 mod running;

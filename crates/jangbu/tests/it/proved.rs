@@ -21,7 +21,8 @@ use serde_json::Value;
 use crate::running::{Running, up};
 use crate::world::{World, rest};
 
-fn check(dir: &Path) -> (i32, Value) {
+/// What `jangbu check` says of a directory: its exit code, and its report.
+pub fn check(dir: &Path) -> (i32, Value) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_jangbu"));
     let Output { status, stdout, stderr } = command.args(["check", "--json", "--data"]).arg(dir).output().unwrap();
     let said = String::from_utf8_lossy(&stderr);
@@ -68,7 +69,7 @@ async fn books_are_proved_and_meddling_is_named() {
 }
 
 /// How many breaks `check` counts at a level, of a class.
-fn counted(report: &Value, level: &str, class: &str) -> u64 {
+pub fn counted(report: &Value, level: &str, class: &str) -> u64 {
     let counts = report["counts"].as_array().unwrap().iter();
     counts.filter(|count| count[0] == level && count[1] == class).map(|count| count[2].as_u64().unwrap()).sum()
 }
