@@ -250,6 +250,7 @@ async fn other_peoples_things_are_not_there() {
             POST /accounts {"customer":"{alice}","product":"demand"} -> 403 FORBIDDEN -
             PUT /accounts/{a}/marks/deposit_stop {"on":true,"reason":"x"} -> 403 FORBIDDEN -
             PUT /products/demand {"code":"demand","name":"x","kind":"demand","currency":"KRW","from":"2023-09-01","tiers":[{"rate":"0"}]} -> 403 FORBIDDEN -
+            GET /approvals -> 403 FORBIDDEN -
             GET /audit -> 403 FORBIDDEN -
             GET /totals -> 403 FORBIDDEN -
             "#,
@@ -262,7 +263,6 @@ async fn other_peoples_things_are_not_there() {
             r#"
             PUT /accounts/{a}/marks/deposit_stop {"on":true,"reason":"x"} -> 403 FORBIDDEN -
             PUT /products/demand {"code":"demand","name":"x","kind":"demand","currency":"KRW","from":"2023-09-01","tiers":[{"rate":"0"}]} -> 403 FORBIDDEN -
-            GET /approvals -> 403 FORBIDDEN -
             GET /audit -> 403 FORBIDDEN -
             "#,
         )
