@@ -1,6 +1,8 @@
 //! A client of the bank's API, as somebody outside would write one: in process or over HTTP, one credential, and
 //! three outcomes of a call. It never tries again by itself: whoever drives the bank must see every answer.
 
+mod exchange;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -4,6 +4,7 @@
 //! [`rules`] says what speaks against a command and what it does; this part carries it out and compares what the bank
 //! said of it.
 
+pub mod fx;
 pub mod interest;
 pub mod rules;
 pub mod terms;
