@@ -80,6 +80,7 @@ impl Auditor {
         let State { model, findings, touched, looks, .. } = &mut *state;
         replay(model, findings, &posted, refused);
         findings.extend(looks.drain(..).filter_map(|look| look.judge(model).err()));
+        model.marks_came();
         model.lapse(now);
         for request in &posted {
             touched.extend(accounts_of(model, request));
@@ -233,13 +234,15 @@ fn unexplained(r: &Refused) -> String {
 
 /// Lets go of refusals that the model gives as well, as things now stand.
 fn explain(model: &mut Model, waiting: &mut Vec<Refused>) {
+    let sights: &[bool] = if model.marks_come() { &[false, true] } else { &[false] };
     waiting.retain_mut(|r| {
         let mut explained = false;
         for at in r.at {
             model.lapse(at);
-            for date in &r.days {
+            for (date, sees) in r.days.iter().flat_map(|date| sights.iter().map(move |sees| (date, *sees))) {
                 let (instance, caller) = (r.key.instance.as_str(), r.key.caller.as_str());
-                let verdict = model.judge(&Asked { instance, caller, what: &r.what, date: *date, at });
+                let verdict =
+                    model.judge(&Asked { instance, caller, what: &r.what, date: *date, at, sees_coming: sees });
                 explained |= r.given.fits(&verdict);
                 r.instead = Some(verdict);
             }
@@ -253,7 +256,9 @@ fn carry_out(model: &mut Model, findings: &mut Vec<String>, request: &Posted) {
     model.lapse(*at);
     let mut instead: Option<String> = None;
     for date in days {
-        let asked = Asked { instance: &key.instance, caller: &key.caller, what, date: *date, at: *at };
+        let (instance, caller) = (key.instance.as_str(), key.caller.as_str());
+        // What was posted did not see them.
+        let asked = Asked { instance, caller, what, date: *date, at: *at, sees_coming: false };
         match model.judge(&asked) {
             Verdict::Accept(doing) if belongs(model, &doing, told) => {
                 if let Err(why) = figures(model, &doing, told) {

@@ -207,6 +207,7 @@ impl Auditor {
             opened_on: account.opened_on,
             closed_on: None,
             marks: BTreeSet::new(),
+            coming: BTreeSet::new(),
             entries: Vec::new(),
             running: account.opened_on,
             counted: std::collections::BTreeMap::new(),
@@ -232,6 +233,15 @@ impl Auditor {
         state.touched.insert(id);
         if let Some(account) = state.model.accounts.get_mut(&id) {
             set(&mut account.marks, mark, on);
+        }
+    }
+
+    /// A mark of an account is about to be set while requests are under way; at rest it is set.
+    pub fn account_being_marked(&self, id: AccountId, mark: &str) {
+        let mut state = self.state();
+        state.touched.insert(id);
+        if let Some(account) = state.model.accounts.get_mut(&id) {
+            account.coming.insert(mark.to_owned());
         }
     }
 

@@ -66,6 +66,8 @@ pub struct Account {
     pub closed_on: Option<BusinessDate>,
     /// Marks of the account itself.
     pub marks: BTreeSet<String>,
+    /// Marks that are being set: some requests under way see them, and others don't.
+    pub coming: BTreeSet<String>,
     /// Entries; the first has serial 1.
     pub entries: Vec<Entry>,
     /// The last day of which the account knows: nothing is posted to a day before.
@@ -195,6 +197,19 @@ impl Model {
     #[must_use]
     pub fn available(&self, account: AccountId) -> i64 {
         self.accounts.get(&account).map_or(0, Account::ledger) - self.held(account)
+    }
+
+    /// Whether marks are being set.
+    #[must_use]
+    pub fn marks_come(&self) -> bool {
+        self.accounts.values().any(|account| !account.coming.is_empty())
+    }
+
+    /// Marks that were being set are set.
+    pub fn marks_came(&mut self) {
+        for account in self.accounts.values_mut() {
+            account.marks.append(&mut account.coming);
+        }
     }
 
     /// Lets go of holds whose time has passed.

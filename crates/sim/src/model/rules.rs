@@ -31,6 +31,8 @@ pub struct Asked<'a> {
     pub date: BusinessDate,
     /// When it is decided.
     pub at: Timestamp,
+    /// Whether it sees the marks that are being set.
+    pub sees_coming: bool,
 }
 
 /// What becomes of a request.
@@ -238,7 +240,7 @@ impl Model {
     /// All that speaks against moving money on an account.
     fn against(&self, asked: &Asked<'_>, id: AccountId, way: Way, amount: i64) -> BTreeSet<String> {
         let Some(account) = self.known(asked, id) else { return BTreeSet::from(["ACCOUNT_NOT_FOUND".to_owned()]) };
-        let mut found = self.restrictions(account, way);
+        let mut found = self.restrictions(asked, account, way);
         let mut add = |code: &str, wrong: bool| {
             if wrong {
                 found.insert(code.to_owned());
@@ -265,11 +267,12 @@ impl Model {
         found
     }
 
-    fn restrictions(&self, account: &Account, way: Way) -> BTreeSet<String> {
+    fn restrictions(&self, asked: &Asked<'_>, account: &Account, way: Way) -> BTreeSet<String> {
         let nobody = Customer { person: true, ..Customer::default() };
         let owner = self.customers.get(&account.customer).unwrap_or(&nobody);
         let stopped = |(mark, _, stops): &&(&str, &str, [bool; 3])| {
-            let set = account.marks.contains(*mark) || owner.marks.contains(*mark);
+            let coming = asked.sees_coming && account.coming.contains(*mark);
+            let set = account.marks.contains(*mark) || coming || owner.marks.contains(*mark);
             set && stops[match way {
                 Way::Out => 0,
                 Way::In => 1,
@@ -306,7 +309,7 @@ impl Model {
         doing.settles = Some(id);
         doing.taken_on = Some(hold.taken_on);
         let account = self.accounts.get(&hold.account);
-        decided(account.map(|a| self.restrictions(a, Way::Out)).unwrap_or_default(), doing)
+        decided(account.map(|a| self.restrictions(asked, a, Way::Out)).unwrap_or_default(), doing)
     }
 
     fn release(&self, asked: &Asked<'_>, id: HoldId) -> Verdict {
