@@ -1,5 +1,7 @@
 //! One caller, whose every request and answer an auditor may hear of.
 
+mod fx;
+
 use std::sync::Arc;
 use std::time::Duration;
 
