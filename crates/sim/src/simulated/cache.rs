@@ -49,6 +49,16 @@ impl Cache {
         let away = until.is_some_and(|until| ticks() < until);
         self.faults.are_on() && (away || self.faults.strikes(Fault::CacheUnreachable))
     }
+
+    /// Loses a lease that somebody holds, if that happens now.
+    async fn lose(&self, name: &str, fence: i64) -> Result<bool, Failed> {
+        let lost = self.faults.strikes(Fault::LeaseLost);
+        if lost {
+            probe::reached("lease-lost-while-held");
+            self.memory.run(Op::ReleaseLease { name, fence }).await?;
+        }
+        Ok(lost)
+    }
 }
 
 impl Engine for Cache {
@@ -78,8 +88,19 @@ impl Engine for Cache {
                     let older = kept.remove(*key).map(|(newest, _)| newest);
                     kept.insert((*key).to_owned(), ((value.clone(), *until), older));
                 }
-                Op::RenewLease { .. } | Op::ReleaseLease { .. } if self.faults.strikes(Fault::LeaseLost) => {
-                    return Ok(Back::Number(Some(0)));
+                Op::TakeLease { name, .. } => {
+                    let name = (*name).to_owned();
+                    let taken = self.memory.run(op).await?;
+                    if let Back::Number(Some(fence)) = &taken {
+                        // Whoever took it goes on as if he had it, and so may another.
+                        self.lose(&name, *fence).await?;
+                    }
+                    return Ok(taken);
+                }
+                Op::RenewLease { name, fence, .. } | Op::ReleaseLease { name, fence } => {
+                    if self.lose(name, *fence).await? {
+                        return Ok(Back::Number(Some(0)));
+                    }
                 }
                 _ => {}
             }
