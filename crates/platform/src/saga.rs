@@ -28,6 +28,7 @@ use axum::body::Bytes;
 use axum::http::Method;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use jangbu_kernel::defect::planted;
 use jangbu_kernel::id::SagaId;
 use jangbu_kernel::time::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -39,7 +40,7 @@ use crate::context::{Context, Trace};
 use crate::db::{Db, Fault, Tx};
 use crate::dice::Dice;
 use crate::service::Job;
-use crate::task;
+use crate::{probe, task};
 pub use store::{Row, find, forget, waiting_for_a_person};
 
 /// The table of instances; a service with sagas has it among its migrations.
@@ -237,7 +238,8 @@ impl Runner {
     async fn step(&self, held: &Held, trace: Option<Trace>) -> Result<lane::Made, String> {
         let Inner { kind, db, ask, dice, .. } = self.0.as_ref();
         let step = kind.next(held.id, held.version, &held.state, db.now())?;
-        let key = step.key_of.map(|name| key(held.id, name));
+        let anew = if planted("saga-key-anew") { held.steps.to_string() } else { String::new() };
+        let key = step.key_of.map(|name| key(held.id, name) + &anew);
         let call = Call {
             service: step.service,
             method: step.method.clone(),
@@ -290,6 +292,9 @@ impl Runner {
         let until = turn_ends(tx.now());
         let taken = store::take_due(&mut tx, kind.name(), until, limit).await?;
         tx.commit().await?;
+        if taken.iter().any(|held| held.steps == 0) {
+            probe::reached("saga-left-behind-before-its-first-step");
+        }
         Ok(taken.into_iter().zip(places).collect())
     }
 

@@ -7,6 +7,7 @@ use jangbu_kernel::time::Timestamp;
 use jangbu_platform::consumer::Reject;
 use jangbu_platform::db::{Event, Fault, Key, Tx};
 use jangbu_platform::http::is_key;
+use jangbu_platform::probe;
 
 use super::post::Outcome;
 use crate::api::wire;
@@ -38,7 +39,7 @@ pub async fn keep(tx: &mut Tx, ledger: &Ledger, event: &Event) -> Result<(), Rej
         return Err(Reject::Poison(format!("{:?} is no key", given_up.key)));
     }
     command(ledger, &given_up, tx.now()).map_err(Reject::Poison)?;
-    given_up::insert(tx, &given_up).await?;
+    let _ = given_up::insert(tx, &given_up).await?; // told before, it waits already
     Ok(())
 }
 
@@ -57,7 +58,10 @@ pub async fn give_back(ledger: &Ledger, combiner: &Combiner, now: Timestamp) -> 
     let outcomes = combiner.post(commands.map_err(Fault::Damaged)?).await?;
     for (one, outcome) in waiting.iter().zip(&outcomes) {
         match outcome {
-            Outcome::Posted(..) => {}
+            Outcome::Posted(_, true) => {
+                probe::reached("withdrawal-given-back-asked-for-again");
+            }
+            Outcome::Posted(_, false) => {}
             // Kept under the key, where the exchange finds it and puts it before a person.
             Outcome::Refused(refusal, _) => {
                 let why = refusal.iter().map(|(code, _)| code.as_str()).collect::<Vec<_>>().join(", ");

@@ -15,12 +15,10 @@ pub struct GivenUp {
 }
 
 /// Writes one down; the same again changes nothing.
-pub async fn insert(tx: &mut Tx, given_up: &GivenUp) -> Result<(), Fault> {
+pub async fn insert(tx: &mut Tx, given_up: &GivenUp) -> Result<Inserted, Fault> {
     let (id, now) = (given_up.posting.to_bytes(), tx.now().micros());
     let row = [(&given_up.key).into(), Value::Bytes(&id), (&given_up.reason).into(), now.into()];
-    match tx.insert("INSERT INTO given_up (idem_key, posting, reason, told_at) VALUES (?*)", &row).await? {
-        Inserted::New | Inserted::Duplicate => Ok(()),
-    }
+    tx.insert("INSERT INTO given_up (idem_key, posting, reason, told_at) VALUES (?*)", &row).await
 }
 
 /// The first ones.

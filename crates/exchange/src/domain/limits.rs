@@ -4,6 +4,7 @@
 //! becomes used when the exchange succeeds, and is given back when it fails.
 
 use jangbu_kernel::date::BusinessDate;
+use jangbu_kernel::defect::planted;
 use jangbu_kernel::time::{Timestamp, UtcOffset};
 
 /// Won that one customer may exchange in a day (domain facts: exchange, limits).
@@ -48,6 +49,9 @@ impl Span {
     #[must_use]
     pub fn first_day(self, now: Timestamp, offset: UtcOffset) -> BusinessDate {
         let day = now.plus_micros(-RESET_US).business_date(offset);
+        if self == Span::Month && planted("month-from-midnight") {
+            return first_of_month(now.business_date(offset));
+        }
         match self {
             Span::Day => day,
             Span::Month => first_of_month(day),

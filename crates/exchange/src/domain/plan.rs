@@ -16,6 +16,7 @@
 //! Who has waited [`GIVE_UP_US`] is told that the exchange was not decided; from then on it is only undone, never begun
 //! or carried on: rates of an exchange that nobody waits for any more are not risked.
 
+use jangbu_kernel::defect::planted;
 use jangbu_kernel::id::{AccountId, PostingId};
 use serde::{Deserialize, Serialize};
 
@@ -276,6 +277,7 @@ impl Exchange {
                 (State::ExchangeFailed { because }, Pace::End)
             }
             Heard::Refused(_) => (self.state.clone(), Pace::Person),
+            Heard::NotFound if planted("cancel-not-awaited") => (State::ExchangeFailed { because }, Pace::End),
             Heard::NotFound | Heard::Unknown(_) => (self.state.clone(), Pace::Again),
         }
     }
@@ -288,7 +290,11 @@ fn withdrawn(step: Step, heard: Heard, late: bool) -> (State, Pace) {
         Heard::Done(withdrawal) if late => cancel(withdrawal, not_in_time()),
         Heard::Done(withdrawal) => (State::WithdrawSucceeded { withdrawal }, Pace::On),
         Heard::Refused(because) => (State::ExchangeFailed { because }, Pace::End),
+        Heard::NotFound if planted("key-not-closed") => (State::ExchangeFailed { because: not_in_time() }, Pace::End),
         Heard::NotFound => (check(true), Pace::On),
+        Heard::Unknown(_) if planted("unknown-as-refused") => {
+            (State::ExchangeFailed { because: not_in_time() }, Pace::End)
+        }
         Heard::Unknown(_) if step == Step::Withdraw => (check(false), Pace::On),
         Heard::Unknown(_) => (check(false), Pace::Again),
     }
@@ -299,6 +305,9 @@ fn deposited(step: Step, heard: Heard, withdrawal: PostingId) -> (State, Pace) {
     match heard {
         Heard::Done(deposit) => (State::ExchangeSucceeded { withdrawal, deposit }, Pace::End),
         Heard::Refused(because) => cancel(withdrawal, because),
+        Heard::Unknown(_) if planted("unknown-as-done") => {
+            (State::ExchangeSucceeded { withdrawal, deposit: withdrawal }, Pace::End)
+        }
         Heard::NotFound => (check(true), Pace::On),
         Heard::Unknown(_) if step == Step::Deposit => (check(false), Pace::On),
         Heard::Unknown(_) => (check(false), Pace::Again),

@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use jangbu_kernel::Invalid;
+use jangbu_kernel::defect::planted;
 use jangbu_kernel::money::{AMOUNT_MAX, Currency};
 use jangbu_kernel::ratio::Ratio;
 use jangbu_kernel::round::Rounding;
@@ -130,6 +131,7 @@ impl Quoted {
     pub fn amounts(self, side: Side, named: Named) -> Result<Amounts, NoAmount> {
         let won_per_minor = self.won_per_minor().ok_or(NoAmount::TooLarge)?;
         let rounding = match (side, named) {
+            (Side::Sell, Named::Foreign(_)) if planted("sells-rounded-up") => Rounding::Up,
             (Side::Buy, Named::Won(_)) | (Side::Sell, Named::Foreign(_)) => Rounding::Down,
             (Side::Buy, Named::Foreign(_)) | (Side::Sell, Named::Won(_)) => Rounding::Up,
         };
@@ -156,7 +158,8 @@ impl Quoted {
 #[must_use]
 pub fn spread_left(spread: i64, discount_bp: u32) -> i64 {
     let left = i128::from(DISCOUNT_BP_MAX.saturating_sub(discount_bp));
-    i64::try_from(i128::from(spread) * left / i128::from(DISCOUNT_BP_MAX)).unwrap_or(spread)
+    let half = if planted("spread-rounded") { i128::from(DISCOUNT_BP_MAX) / 2 } else { 0 };
+    i64::try_from((i128::from(spread) * left + half) / i128::from(DISCOUNT_BP_MAX)).unwrap_or(spread)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use jangbu_contracts::codes::Code;
 use jangbu_contracts::deposit::Account;
 use jangbu_contracts::exchange::{self as wire, AskExchange};
 use jangbu_contracts::marks::AccountMark;
+use jangbu_kernel::defect::planted;
 use jangbu_kernel::id::{AccountId, CustomerId, ExchangeId, SagaId};
 use jangbu_kernel::money::Currency;
 use jangbu_platform::ask::Outcome;
@@ -17,6 +18,7 @@ use jangbu_platform::context::Context;
 use jangbu_platform::db::{Answer, Fault, Key, Recall, Tx};
 use jangbu_platform::http::{Known, Refused};
 use jangbu_platform::kv::Lease;
+use jangbu_platform::probe;
 use jangbu_platform::saga::{Held, TURN_MS};
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_64;
@@ -60,7 +62,8 @@ pub async fn exchange(
     }
     let quote = quotes::find(&mut tx, body.quote).await?;
     drop(tx);
-    let quote = quote.filter(|quote| known.may_see(&quote.customer.to_string())).ok_or_else(no_quote)?;
+    let quote = quote.filter(|quote| planted("quote-of-others") || known.may_see(&quote.customer.to_string()));
+    let quote = quote.ok_or_else(no_quote)?;
     usable(&quote, known.now)?;
     accounts(exchanges, &quote, body).await?;
     let lease = take_turn(exchanges, quote.customer).await?;
@@ -97,10 +100,12 @@ fn recalled(recall: Recall) -> Result<Option<ExchangeId>, Refused> {
 }
 
 fn usable(quote: &Quote, now: jangbu_kernel::time::Timestamp) -> Result<(), Refused> {
-    if let Some(by) = quote.exchange {
+    if let Some(by) = quote.exchange
+        && !planted("quote-reused")
+    {
         return Err(Refused::new(Code::QuoteUsed, format!("{by} used it")));
     }
-    if now >= quote.expires_at {
+    if now >= quote.expires_at && !planted("quote-expired-accepted") {
         return Err(Refused::new(Code::QuoteExpired, format!("it could be used until {}", quote.expires_at)));
     }
     Ok(())
@@ -167,6 +172,7 @@ async fn take_turn(exchanges: &Exchanges, customer: CustomerId) -> Result<Option
         Ok(Some(lease)) => Ok(Some(lease)),
         Ok(None) => Err(Refused::new(Code::ExchangeInProgress, "another exchange of the customer's is under way")),
         Err(e) => {
+            probe::reached("exchange-without-a-turn");
             tracing::debug!(error = %e, "exchanges go on without turns");
             Ok(None)
         }
@@ -186,6 +192,9 @@ async fn begin(
     }
     let now = tx.now();
     let quote = quotes::find(&mut tx, quote.id).await?.ok_or_else(no_quote)?;
+    if quote.exchange.is_some() {
+        probe::reached("exchanges-met-at-the-row-of-their-quote");
+    }
     usable(&quote, now)?;
     let firsts = Span::BOTH.map(|span| (span, span.first_day(now, exchanges.offset)));
     let before = reserve(exchanges, &mut tx, &quote, firsts).await?;
@@ -210,7 +219,9 @@ async fn begin(
     let state = saga::text(&plan(&quote, body, now.plus_micros(GIVE_UP_US).micros()))?;
     let held = exchanges.runner.begin(&mut tx, saga_id, state).await?;
     let kept = serde_json::to_string(&id).map_err(|e| Fault::Damaged(e.to_string()))?;
-    tx.remember(key, hash, &Answer { status: 201, body: kept }).await?;
+    if !planted("exchange-key-not-kept") {
+        tx.remember(key, hash, &Answer { status: 201, body: kept }).await?;
+    }
     tx.commit().await?;
     Ok((id, Some(held)))
 }

@@ -8,12 +8,14 @@ use futures_util::future::BoxFuture;
 use jangbu_contracts::deposit::{Command, Posting};
 use jangbu_contracts::exchange::{ExchangeDecidedV1, Failed, Side as WireSide, WithdrawalGivenUpV1};
 use jangbu_contracts::topics;
+use jangbu_kernel::defect::planted;
 use jangbu_kernel::id::{ExchangeId, PostingId, SagaId};
 use jangbu_kernel::money::Amount;
 use jangbu_kernel::rate::Rate;
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::ask::{Outcome, Reply};
 use jangbu_platform::db::{Fault, Tx};
+use jangbu_platform::probe;
 use jangbu_platform::saga::{self, Kind, Turn, key};
 
 use crate::domain::plan::{Because, Exchange, Heard, Leg, Pace, State, Step};
@@ -75,6 +77,11 @@ fn call(id: SagaId, exchange: &Exchange, step: Step) -> Result<saga::Step, Strin
     let memo = Some(format!("exchange {}", exchange_of(id)));
     let amount = |leg: Leg| Amount::new(leg.amount).map_err(|e| e.to_string());
     let (from, to) = (exchange.withdraw, exchange.deposit);
+    let step = match step {
+        Step::Withdraw if planted("deposit-first") => Step::Deposit,
+        Step::Deposit if planted("deposit-first") => Step::Withdraw,
+        step => step,
+    };
     match step {
         Step::Withdraw => {
             let (account, target) = (from.account, "exchange".to_owned());
@@ -153,7 +160,11 @@ impl Kind for Exchanging {
         let exchange = read(version, state)?;
         let heard = heard(step, outcome);
         let why = said(step, &heard);
-        let (state, pace) = exchange.heard(step_of(step.name)?, heard, now.micros());
+        let made = step_of(step.name)?;
+        let (state, pace) = exchange.heard(made, heard, now.micros());
+        if matches!(made, Step::CloseWithdraw | Step::CloseDeposit) && pace == Pace::On {
+            probe::reached("key-to-be-closed-had-been-used");
+        }
         let pace = match pace {
             Pace::On => saga::Pace::On,
             Pace::After(ms) => saga::Pace::After(ms),
@@ -178,16 +189,53 @@ impl Kind for Exchanging {
             if before.state.name() == after.state.name() {
                 return Ok(());
             }
+            met(&before.state, &after.state);
             exchanges::passed(tx, exchange_of(id), &after.state, &turn.why).await?;
-            if let State::WithdrawCancelNeeded { withdrawal, because } = &after.state {
+            let unknown = matches!(before.state, State::DepositResultCheckNeeded { .. });
+            if let State::WithdrawCancelNeeded { withdrawal, because } = &after.state
+                && !(planted("cancel-event-lost") && unknown)
+            {
                 give_up(tx, id, &after, *withdrawal, because)?;
             }
             if after.state.is_decided() {
+                if planted("given-up-twice")
+                    && let State::WithdrawCancelNeeded { withdrawal, because } = &before.state
+                {
+                    give_up(tx, id, &after, *withdrawal, because)?;
+                }
                 decided(tx, exchange_of(id), &after.state).await?;
             }
             Ok(())
         }
         .boxed()
+    }
+}
+
+/// Notes the ways that are rare.
+fn met(before: &State, after: &State) {
+    match (before, after) {
+        (State::WithdrawResultCheckNeeded { .. }, State::WithdrawSucceeded { .. }) => {
+            probe::reached("withdrawal-of-unknown-outcome-found-made");
+        }
+        (State::WithdrawResultCheckNeeded { .. }, State::ExchangeFailed { .. }) => {
+            probe::reached("withdrawal-of-unknown-outcome-found-not-made");
+        }
+        (State::Started | State::WithdrawResultCheckNeeded { .. }, State::WithdrawCancelNeeded { .. }) => {
+            probe::reached("withdrawal-found-made-too-late");
+        }
+        (State::WithdrawSucceeded { .. }, State::WithdrawCancelNeeded { .. }) => {
+            probe::reached("deposit-refused-after-its-withdrawal");
+        }
+        (State::DepositResultCheckNeeded { .. }, State::ExchangeSucceeded { .. }) => {
+            probe::reached("deposit-of-unknown-outcome-found-made");
+        }
+        (State::DepositResultCheckNeeded { .. }, State::WithdrawCancelNeeded { .. }) => {
+            probe::reached("deposit-of-unknown-outcome-found-not-made");
+        }
+        (State::WithdrawCancelNeeded { .. }, State::ExchangeFailed { .. }) => {
+            probe::reached("withdrawal-given-back");
+        }
+        _ => {}
     }
 }
 
@@ -222,6 +270,9 @@ pub async fn decided(tx: &mut Tx, id: ExchangeId, state: &State) -> Result<(), F
     let quote = quotes::find(tx, stored.begun.quote).await?.ok_or_else(|| missing("the quote"))?;
     let succeeded = matches!(state, State::ExchangeSucceeded { .. });
     for (span, first) in stored.begun.firsts {
+        if planted("limit-leaks") && !succeeded {
+            continue;
+        }
         let usage = limits::usage(tx, quote.customer, span, first).await?;
         limits::put(tx, quote.customer, span, first, usage.settle(quote.amounts.won, succeeded)).await?;
     }

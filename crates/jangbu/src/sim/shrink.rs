@@ -230,7 +230,7 @@ mod tests {
         };
         let faults: BTreeMap<_, _> = Fault::ALL.iter().filter(|k| on(**k)).map(|k| (k.name(), 1)).collect();
         let (seed, hash, steps, rare, postings) = (plan.seed, 0, 0, BTreeMap::new(), 0);
-        Report { seed, hash, steps, faults, rare, acts, postings, failure: failed }
+        Report { seed, hash, steps, faults, rare, acts, postings, exchanges: (0, 0), failure: failed }
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub struct Summary {
     rare: BTreeMap<&'static str, u64>,
     postings: usize,
     acts: u64,
+    exchanges: (usize, usize),
     first: Option<u64>,
     failed: BTreeMap<u64, Value>,
     /// How long all of it took.
@@ -29,7 +30,18 @@ impl Summary {
     #[must_use]
     pub fn new(days: u32) -> Summary {
         let (hashes, faults, rare, failed) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Summary { days, hashes, faults, rare, postings: 0, acts: 0, first: None, failed, took: Duration::ZERO }
+        Summary {
+            days,
+            hashes,
+            faults,
+            rare,
+            postings: 0,
+            acts: 0,
+            exchanges: (0, 0),
+            first: None,
+            failed,
+            took: Duration::ZERO,
+        }
     }
 
     /// Adds the run with that number in the order of seeds.
@@ -42,6 +54,8 @@ impl Summary {
         }
         self.postings += report.postings;
         self.acts += report.acts;
+        self.exchanges.0 += report.exchanges.0;
+        self.exchanges.1 += report.exchanges.1;
         if n == 0 {
             self.first = Some(report.seed);
         }
@@ -96,7 +110,7 @@ impl Summary {
             "first_seed": self.first, "seeds": self.seeds(), "days": self.bank_days(), "failures": failures,
             "hash": self.hash(), "faults": self.faults, "rare": self.rare,
             "rare_missing": self.missing().iter().map(|(name, _)| name).collect::<Vec<_>>(), "postings": self.postings,
-            "acts": self.acts, "seconds": self.took.as_secs(),
+            "acts": self.acts, "exchanges": self.exchanges.0, "exchanged": self.exchanges.1, "seconds": self.took.as_secs(),
         })
     }
 
@@ -104,8 +118,10 @@ impl Summary {
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let (seeds, days, postings, ms) = (self.seeds(), self.bank_days(), self.postings, self.took.as_millis());
+        let (begun, done) = self.exchanges;
         let mut lines = vec![
             format!("{seeds} seeds, {days} bank-days, {postings} postings in {ms} ms; hash {}", self.hash()),
+            format!("{begun} exchanges, of which {done} succeeded"),
             format!("faults: {}", listed(&self.faults)),
             format!("rare: {}", listed(&self.rare)),
             format!("{} failures", self.failures()),

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Held, Kind, Pace, Rest, STEPS_MAX, TRIES_MAX, Turn, micros, store, turn_ends, wait_ms};
 use crate::db::{Db, Fault, Tx};
-use crate::task;
+use crate::{probe, task};
 
 /// Steps kept by one unit of work at most.
 const STEPS_PER_TX_MAX: usize = 128;
@@ -96,6 +96,7 @@ async fn write(db: &Db, kind: &Arc<dyn Kind>, batch: &[Done]) -> Result<Vec<Kept
 async fn write_one(tx: &mut Tx, kind: &Arc<dyn Kind>, done: &Done) -> Result<Kept, Fault> {
     let Done { held, made, chance, .. } = done;
     if !store::is_held(tx, held).await? {
+        probe::reached("saga-turn-taken-over");
         return Ok(Kept::Rests(Rest::TakenOver));
     }
     let Made { step, turn } = match made {

@@ -52,7 +52,7 @@ const CHAOS_MS: u64 = 2_000;
 /// How long an operator looks after parked events within a watch, and how often, milliseconds.
 const OPERATOR_MS: u64 = 3_000;
 const OPERATOR_EVERY_MS: u64 = 800;
-/// One of so many people has an account in dollars.
+/// One of so many people has an account in a foreign currency.
 const ABROAD_EVERY: usize = 5;
 /// How often the dice of chaos are thrown, milliseconds.
 const CHAOS_EVERY_MS: u64 = 250;
@@ -186,7 +186,8 @@ impl Bank {
         let mut town = Town::of(Vec::new(), &ways, keys)?;
         let dice = Dice::seeded(seed_of(self.seed, "town"));
         town.grow(customers, &["toss-demand", "tight"], &dice, |_| {}).await?;
-        town.go_abroad(ABROAD_EVERY, "dollar").await?;
+        town.go_abroad(ABROAD_EVERY, &["dollar", "fx-jpy", "dollar", "fx-eur"]).await?;
+        self.enrich(&town, &dice).await?;
         Ok(town)
     }
 
@@ -278,6 +279,18 @@ impl Bank {
         self.lost()
     }
 
+    /// Whatever was to be told has left.
+    async fn outboxes_are_empty(&self) -> Result<(), Vec<String>> {
+        let mut left = Vec::new();
+        for part in self.parts() {
+            for outgoing in &part.outgoing {
+                let unsent = outgoing.unsent(1).await.map_err(|e| vec![e.to_string()])?;
+                left.extend(unsent.iter().map(|event| format!("{} has not sent {event:?}", part.name)));
+            }
+        }
+        if left.is_empty() { Ok(()) } else { Err(left) }
+    }
+
     /// Whether all nodes could come back so far.
     fn lost(&self) -> Result<(), String> {
         let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -309,6 +322,10 @@ impl Bank {
         self.auditor.general_ledger(&operator).await?;
         self.auditor.days_of_the_ledger(&operator).await?;
         self.auditor.screens(&service, &touched).await?;
+        self.auditor.decisions_told(&self.broker.told(topics::EXCHANGE_DECIDED))?;
+        self.auditor.limits(&service).await?;
+        self.auditor.matched(&operator).await?;
+        self.outboxes_are_empty().await?;
         let told = [KRW, FX].map(|instance| self.broker.told(&topics::postings(instance)));
         self.auditor.events(&told.concat())
     }

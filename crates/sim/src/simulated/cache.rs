@@ -50,14 +50,10 @@ impl Cache {
         self.faults.are_on() && (away || self.faults.strikes(Fault::CacheUnreachable))
     }
 
-    /// Loses a lease that somebody holds, if that happens now.
-    async fn lose(&self, name: &str, fence: i64) -> Result<bool, Failed> {
-        let lost = self.faults.strikes(Fault::LeaseLost);
-        if lost {
-            probe::reached("lease-lost-while-held");
-            self.memory.run(Op::ReleaseLease { name, fence }).await?;
-        }
-        Ok(lost)
+    /// Loses a lease that somebody holds.
+    async fn lose(&self, name: &str, fence: i64) -> Result<(), Failed> {
+        probe::reached("lease-lost-while-held");
+        self.memory.run(Op::ReleaseLease { name, fence }).await.map(drop)
     }
 }
 
@@ -91,16 +87,19 @@ impl Engine for Cache {
                 Op::TakeLease { name, .. } => {
                     let name = (*name).to_owned();
                     let taken = self.memory.run(op).await?;
-                    if let Back::Number(Some(fence)) = &taken {
+                    if let Back::Number(Some(fence)) = &taken
+                        && self.faults.strikes(Fault::LeaseLost)
+                    {
                         // Whoever took it goes on as if he had it, and so may another.
                         self.lose(&name, *fence).await?;
                     }
                     return Ok(taken);
                 }
-                Op::RenewLease { name, fence, .. } | Op::ReleaseLease { name, fence } => {
-                    if self.lose(name, *fence).await? {
-                        return Ok(Back::Number(Some(0)));
-                    }
+                Op::RenewLease { name, fence, .. } | Op::ReleaseLease { name, fence }
+                    if self.faults.strikes(Fault::LeaseLost) =>
+                {
+                    self.lose(name, *fence).await?;
+                    return Ok(Back::Number(Some(0)));
                 }
                 _ => {}
             }

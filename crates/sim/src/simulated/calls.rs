@@ -7,6 +7,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
+use jangbu_kernel::id::SagaId;
 use jangbu_platform::ask::{Call, Fate, Meddler};
 use jangbu_platform::probe;
 use tower::ServiceExt as _;
@@ -49,8 +50,28 @@ pub fn way_to(node: &Arc<Node>) -> Router {
     let node = Arc::clone(node);
     Router::new().fallback(move |request: Request<Body>| {
         let node = Arc::clone(&node);
-        async move { node.answer(request).await.unwrap_or_else(broken) }
+        async move { asked(&node, request).await.unwrap_or_else(broken) }
     })
+}
+
+/// A call of another service. Legs of exchanges that come after their key was closed are noted.
+async fn asked(node: &Node, request: Request<Body>) -> Option<Response<Body>> {
+    let key = request.headers().get("idempotency-key").and_then(|key| key.to_str().ok());
+    if !key.is_some_and(|key| key.starts_with(SagaId::PREFIX)) {
+        return node.answer(request).await;
+    }
+    let (head, body) = request.into_parts();
+    let body: Bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let closes = String::from_utf8_lossy(&body).contains("\"kind\":\"reversal\"");
+    let answer = node.answer(Request::from_parts(head, Body::from(body))).await?;
+    if closes || answer.status() != StatusCode::UNPROCESSABLE_ENTITY {
+        return Some(answer);
+    }
+    let (answer, body) = read(answer).await;
+    if String::from_utf8_lossy(&body).contains("KEY_REUSED") {
+        probe::reached("leg-that-came-after-its-key-was-closed");
+    }
+    Some(answer)
 }
 
 /// The way of customers and operators to a node.

@@ -18,12 +18,13 @@ use jangbu_platform::running::Opener;
 
 use super::bank::Bank;
 use super::faults::{Fault, Level};
+use super::feed::Feed;
 use super::time::Time;
 use super::trace::{Watcher, clock_of};
 use super::{office, seed_of, story};
 use crate::client::KRW;
 use crate::teller::through_channel;
-use crate::workload::town::{Person, Town};
+use crate::workload::town::{Person, Pocket, Town};
 use crate::workload::{Habits, Hand, race};
 
 /// Hands at work at a time.
@@ -49,6 +50,8 @@ const EARLIER_US: i64 = 1;
 const NEWCOMERS_MAX: u64 = 3;
 /// Days that pass before one that is lived through: mostly none, sometimes more than anybody remembers events.
 const LATER: [i32; 10] = [0, 0, 0, 0, 0, 0, 0, 1, 4, 32];
+/// In one of so many watches no rates come.
+const FEED_RESTS_EVERY: u64 = 5;
 /// In one of so many seeds every day is everybody's salary day.
 const PAYDAY_EVERY: u64 = 6;
 /// Findings of a failure that are told; further ones are counted.
@@ -119,6 +122,8 @@ pub struct Report {
     pub acts: u64,
     /// Postings of the model.
     pub postings: usize,
+    /// Exchanges that began, and how many of them succeeded.
+    pub exchanges: (usize, usize),
     /// What was wrong, when something was.
     pub failure: Option<Failure>,
 }
@@ -206,14 +211,16 @@ pub fn run_in(plan: &Plan, openers: &'static [Opener], dir: &Path) -> Report {
         let failure = lived.err().map(|(doing, findings)| run.failure(doing, findings));
         let (hash, steps) = run.bank.trace.sum();
         let postings = run.bank.auditor.look(|model| model.postings.len());
+        let exchanges = run.bank.auditor.exchanges();
         let (faults, acts) = (run.bank.faults.happened(), plan.acts_max.unwrap_or(u64::MAX) - run.left.count());
         run.bank.end().await;
-        Report { seed: plan.seed, hash, steps, faults, rare: probe::take(), acts, postings, failure }
+        let rare = probe::take();
+        Report { seed: plan.seed, hash, steps, faults, rare, acts, postings, exchanges, failure }
     })
 }
 
 /// What goes on at once in a watch.
-type Tasks = tokio::task::JoinSet<Result<(), String>>;
+pub(super) type Tasks = tokio::task::JoinSet<Result<(), String>>;
 
 /// What was being done, and what was wrong.
 type Wrong = (String, Vec<String>);
@@ -249,6 +256,9 @@ struct Run<'p> {
     payday: bool,
     /// Those who came lately and are not among the people yet.
     newcomers: Arc<Mutex<Vec<Person>>>,
+    feed: Arc<Mutex<Feed>>,
+    /// Foreign accounts that were opened lately.
+    pockets: Arc<Mutex<Vec<Pocket>>>,
     left: Left,
 }
 
@@ -256,7 +266,18 @@ impl<'p> Run<'p> {
     fn of(plan: &'p Plan, bank: Bank) -> Run<'p> {
         let dice = Dice::seeded(seed_of(plan.seed, "days"));
         let (habits, payday) = (Habits::swarm(&dice), dice.below(PAYDAY_EVERY) == 0);
-        Run { plan, bank, dice, habits, payday, newcomers: Arc::default(), left: Left::of(plan.acts_max) }
+        let feed = Arc::new(Mutex::new(Feed::new(Dice::seeded(seed_of(plan.seed, "feed")))));
+        Run {
+            plan,
+            bank,
+            dice,
+            habits,
+            payday,
+            newcomers: Arc::default(),
+            feed,
+            pockets: Arc::default(),
+            left: Left::of(plan.acts_max),
+        }
     }
 
     fn failure(&self, doing: String, findings: Vec<String>) -> Failure {
@@ -274,7 +295,7 @@ impl<'p> Run<'p> {
             let later = LATER[usize::try_from(self.dice.below(LATER.len() as u64)).unwrap_or(0)];
             let today = self.today().add_days(later);
             for hour in HOURS {
-                self.watch(&mut town, at(today, hour * 3_600_000), false).await?;
+                self.watch(&mut town, self.hour(today, hour), false).await?;
             }
             let early = EARLIER_US * i64::try_from(self.dice.below(2)).unwrap_or(0);
             let night = at(today, 24 * 3_600_000 - NIGHT_MS - DUE_MS.cast_signed()).plus_micros(-early);
@@ -283,6 +304,14 @@ impl<'p> Run<'p> {
         self.bank.restart_all().await;
         self.bank.auditor.touch_everything();
         self.rest(&town).await
+    }
+
+    /// When a watch of the day begins. Half of the mornings are a moment before nine, when limits begin anew.
+    fn hour(&self, today: BusinessDate, hour: i64) -> Timestamp {
+        if hour == HOURS[0] && self.dice.below(2) == 0 {
+            return at(today, 9 * 3_600_000 - NIGHT_MS - DUE_MS.cast_signed());
+        }
+        at(today, hour * 3_600_000)
     }
 
     fn today(&self) -> BusinessDate {
@@ -295,6 +324,8 @@ impl<'p> Run<'p> {
             return Ok(());
         }
         self.prepare(town, night).await?;
+        let mut tasks = Tasks::new();
+        let early = self.bank.early_quotes(town, from, &self.dice, &mut tasks).await;
         self.let_become_due(from).await;
         let from = from.max(self.bank.time.now());
         self.bank.time.jump_to(from);
@@ -302,7 +333,6 @@ impl<'p> Run<'p> {
         // What became due while time stood still is done before anybody acts: a hold lapses by a job, not at its instant.
         tokio::time::sleep(Duration::from_millis(DUE_MS)).await;
         self.bank.faults.set_on(true);
-        let mut tasks = tokio::task::JoinSet::new();
         self.send_hands(&mut tasks, town, from);
         if night {
             let tomorrow = from.business_date(UtcOffset::SEOUL).add_days(1);
@@ -322,6 +352,14 @@ impl<'p> Run<'p> {
                 newcomers.lock().unwrap_or_else(PoisonError::into_inner).push(person);
                 Ok(())
             });
+        }
+        for quote in early {
+            tasks.spawn(self.bank.last_moment(town, quote, &self.dice));
+        }
+        self.send_to_the_counter(&mut tasks, town).map_err(|why| wrong("customers were at work", why))?;
+        if self.dice.below(FEED_RESTS_EVERY) > 0 {
+            let rounds = self.bank.rounds(&self.feed, ticks());
+            tasks.spawn(rounds.map_err(|why| wrong("customers were at work", why))?);
         }
         tasks.spawn(self.bank.chaos(Dice::seeded(self.dice.u64()), ticks()));
         tasks.spawn(self.bank.impatient_operator(Dice::seeded(self.dice.u64()), ticks()));
@@ -370,6 +408,18 @@ impl<'p> Run<'p> {
         }
     }
 
+    /// Some of what happens to foreign accounts happens but once or twice a watch.
+    fn send_to_the_counter(&self, tasks: &mut Tasks, town: &Arc<Town>) -> Result<(), String> {
+        tasks.spawn(self.bank.check_again(Dice::seeded(self.dice.u64()))?);
+        if self.dice.below(2) == 0 {
+            tasks.spawn(self.bank.open_pocket(town, &self.dice, &self.pockets));
+        }
+        if !town.abroad.is_empty() {
+            tasks.spawn(self.bank.stop_in_flight(town, &self.dice)?);
+        }
+        Ok(())
+    }
+
     /// Salaries come once a month, under a key that says so.
     fn pay_salaries(&self, tasks: &mut Tasks, town: &Arc<Town>, from: Timestamp) {
         let today = from.business_date(UtcOffset::SEOUL);
@@ -394,6 +444,7 @@ impl<'p> Run<'p> {
         let fresh = std::mem::take(&mut *self.newcomers.lock().unwrap_or_else(PoisonError::into_inner));
         if let Some(town) = Arc::get_mut(town) {
             town.people.extend(fresh);
+            town.abroad.append(&mut self.pockets.lock().unwrap_or_else(PoisonError::into_inner));
         }
         let leaving = (!night && self.dice.below(2) == 0).then(|| {
             let at = self.dice.below(town.people.len() as u64);
@@ -408,6 +459,10 @@ impl<'p> Run<'p> {
             self.bank.close(town, person).await.map_err(off)?;
         }
         self.bank.mark_somebody(town, &self.dice).await.map_err(off)?;
+        self.bank.set_discount(town, &self.dice).await.map_err(off)?;
+        if self.dice.below(2) == 0 {
+            self.bank.mark_pocket(town, &self.dice).await.map_err(off)?;
+        }
         if !night && self.dice.below(3) == 0 {
             self.bank.change_terms(&self.dice).await.map_err(off)?;
         }
@@ -421,7 +476,7 @@ impl<'p> Run<'p> {
         let settled = tokio::time::timeout(limit, self.settle(town)).await;
         let mut findings = panics();
         match settled {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => findings.extend(self.bank.decide_exchanges(town, &self.dice).await.err()),
             Ok(Err(why)) => findings.push(why),
             Err(_) => {
                 findings.push(format!("not at rest after {REST_S_MAX} s without faults: {}", self.bank.unsettled()))
@@ -466,6 +521,7 @@ impl<'p> Run<'p> {
                 return Err(format!("no answer at rest to {key:?} {what:?}, which was decided"));
             }
         }
+        self.bank.answer_exchanges(town, &self.dice).await?;
         self.bank.drive_letters().await?;
         self.bank.settle().await
     }

@@ -12,16 +12,18 @@
 //! | [`bank`], [`node`], [`mortal`], [`store`] | the services, which die and come back, and their disks |
 //! | [`broker`], [`members`], [`cache`], [`calls`] | the log and its groups, the key-value store and the network |
 //! | [`time`], [`trace`], [`story`] | virtual time, everything that happened as one hash, and a failure told from it |
-//! | [`office`] | what the bank's own people do |
+//! | [`office`], [`feed`], [`counter`] | what the bank's own people do, the feed of rates, exchanges at rest |
 //! | [`day`] | what customers do on a day, and how all of it is judged at rest |
 
 pub mod bank;
 pub mod broker;
 pub mod cache;
 pub mod calls;
+pub mod counter;
 pub mod day;
 pub mod defects;
 pub mod faults;
+pub mod feed;
 pub mod members;
 pub mod mortal;
 pub mod node;

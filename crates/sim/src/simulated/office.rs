@@ -17,8 +17,8 @@ use crate::teller::Teller;
 use crate::workload::town::{Newcomer, Person, Town};
 
 /// How long somebody waits before he asks again, milliseconds, and how often he does.
-const AGAIN_MS: u64 = 150;
-const TRIES_MAX: u32 = 400;
+pub(super) const AGAIN_MS: u64 = 150;
+pub(super) const TRIES_MAX: u32 = 400;
 /// Marks of accounts.
 const OF_ACCOUNTS: [&str; 8] =
     ["deposit_stop", "withdrawal_stop", "limited", "suspended", "dormant", "loss_report", "pledged", "fraud_freeze"];
@@ -26,7 +26,7 @@ const OF_ACCOUNTS: [&str; 8] =
 const OF_CUSTOMERS: [&str; 5] = ["deceased", "identity_theft", "sanctioned", "kyc_expired", "minor_restricted"];
 
 /// Asks until there is an answer that stands.
-async fn insist<T, F: Future<Output = Answer<T>>>(mut ask: impl FnMut() -> F) -> Result<Answer<T>, String> {
+pub(super) async fn insist<T, F: Future<Output = Answer<T>>>(mut ask: impl FnMut() -> F) -> Result<Answer<T>, String> {
     for tried in 0..TRIES_MAX {
         let answer = ask().await;
         match &answer.said {
@@ -63,7 +63,9 @@ impl Bank {
         let deposit = operator.deposit(KRW);
         insist(|| deposit.mark(account, mark, on)).await?.reply()?;
         self.auditor.account_marked(account, mark, on);
-        let customer = town.people[pick(town.people.len())].customer;
+        // Those who exchange are few, and not to be missed.
+        let abroad = town.abroad.get(pick(2 * town.abroad.len()));
+        let customer = town.people[abroad.map_or_else(|| pick(town.people.len()), |pocket| pocket.who)].customer;
         let mark = OF_CUSTOMERS[pick(OF_CUSTOMERS.len())];
         let on = self.auditor.look(|m| !m.customers[&customer].marks.contains(mark));
         insist(|| operator.mark_customer(customer, mark, on)).await?.reply()?;

@@ -142,6 +142,49 @@ pub const EVENTS: &[(&str, &str)] = &[
     ),
     ("dead-letter-rejected-again", "A parked event that was driven again was rejected again."),
     ("inbox-forgot-events-of-long-ago", "A consumer forgot events that it had taken more than thirty days ago."),
+    ("exchange-answered-before-it-was-decided", "Whoever asked for an exchange was told that it goes on."),
+    (
+        "exchange-refused-since-another-was-under-way",
+        "Of two exchanges of a customer at the same time one was refused at once.",
+    ),
+    ("exchange-without-a-turn", "An exchange went on without a turn, since the shared store could not be reached."),
+    (
+        "exchanges-met-at-the-row-of-their-quote",
+        "Two exchanges were on their way with one quote, and the second found it used under its lock.",
+    ),
+    ("lease-lost-while-held", "A lease was lost, and whoever held it did not know."),
+    ("exchange-checked-again-by-an-operator", "An operator had an exchange checked again that waited."),
+    ("exchange-of-unknown-fate-found-begun", "Nobody had heard of an exchange until its request was sent again."),
+    ("exchange-under-way-at-rest-decided-by-itself", "An exchange was not decided when faults ended, and was later."),
+    ("saga-left-behind-before-its-first-step", "The sweep took a saga whose beginner had died before its first step."),
+    ("saga-turn-taken-over", "Whoever carried a saga on came back after its turn had gone to another."),
+    ("withdrawal-of-unknown-outcome-found-made", "A withdrawal whose answer was lost was found to have been made."),
+    (
+        "withdrawal-of-unknown-outcome-found-not-made",
+        "A withdrawal whose answer was lost was found refused, or its key was closed.",
+    ),
+    ("withdrawal-found-made-too-late", "A withdrawal was found when its exchange was no longer carried on."),
+    ("deposit-refused-after-its-withdrawal", "A deposit was refused though its account had been looked at before."),
+    ("deposit-of-unknown-outcome-found-made", "A deposit whose answer was lost was found to have been made."),
+    (
+        "deposit-of-unknown-outcome-found-not-made",
+        "A deposit whose answer was lost was found refused, or its key was closed.",
+    ),
+    ("withdrawal-given-back", "A withdrawal was given back."),
+    ("board-changed-between-quote-and-exchange", "A quote was used after another board had been published."),
+    (
+        "board-in-doubt-decided-by-a-second-person",
+        "A board with a price that jumps, or without a currency, was decided by a second person.",
+    ),
+    ("quote-refused-since-the-board-was-stale", "Nothing was quoted, since there was no board of the last day."),
+    ("quote-expired-within-a-second-of-its-use", "A quote was used within a second after its end."),
+    ("quote-used-in-its-last-second", "A quote was used within the second before its end."),
+    ("exchange-over-midnight", "An exchange began on a day and was decided on the next one."),
+    ("exchange-over-the-reset-of-its-limits", "An exchange began before nine and was decided after it."),
+    (
+        "currency-account-opened-in-the-midst-of-life",
+        "An account in a foreign currency was opened while things went wrong.",
+    ),
 ];
 
 /// Places that are noted and counted, but so rare that no standard set of runs can be held to them.
@@ -151,6 +194,20 @@ pub const SELDOM: &[(&str, &str)] = &[
     ("operator-could-not-drive-a-letter", "An operator's look for parked events failed."),
     ("preview-shared-with-one-who-asked-too-early", "A shared preview was begun before the claim that overtook it."),
     ("writing-back-ended-by-memory-read-anew", "Writing balances back met memory that had been read anew."),
+    (
+        "withdrawal-given-back-asked-for-again",
+        "A withdrawal that had been given back was asked for again under the same key.",
+    ),
+    ("withdrawal-to-be-given-back-told-again", "It was told twice that a withdrawal is to be given back."),
+    ("key-to-be-closed-had-been-used", "A leg came between the look for it and the closing of its key."),
+    (
+        "leg-that-came-after-its-key-was-closed",
+        "A leg of an exchange came late and took no effect, since its key had been closed.",
+    ),
+    (
+        "limit-kept-by-what-was-under-way",
+        "An exchange was refused since others that later failed had reserved the limit.",
+    ),
 ];
 
 /// Those that were not met, with what they are.

@@ -1,16 +1,18 @@
 //! A hand: does one thing after the other for the people it acts for.
 
+mod changing;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use jangbu_contracts::deposit::{Command, InterestPayment, Posting};
-use jangbu_kernel::id::{AccountId, HoldId, PostingId};
+use jangbu_kernel::id::{AccountId, HoldId, PostingId, QuoteId};
 use jangbu_kernel::money::Amount;
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::dice::Dice;
 use jangbu_platform::probe;
 
-use super::town::Town;
+use super::town::{Pocket, Town};
 use crate::client::{Answer, FX, KRW, Said};
 use crate::model::rules::What;
 use crate::teller::Teller;
@@ -42,6 +44,8 @@ pub struct Habits {
     pub race: u64,
     /// A customer looks at his screen.
     pub look: u64,
+    /// Money is exchanged for money of another kind.
+    pub exchange: u64,
     /// Tapped twice: the same request twice at once.
     pub double_tap_per_mille: u64,
     /// Sent again after the answer, under the same key.
@@ -72,6 +76,7 @@ impl Habits {
             abroad: about(8),
             race: about(2),
             look: about(3),
+            exchange: about(12),
             double_tap_per_mille: about(40),
             again_per_mille: about(40),
             altered_per_mille: about(20),
@@ -84,9 +89,10 @@ impl Habits {
     #[must_use]
     pub fn swarm(dice: &Dice) -> Habits {
         let mut habits = Habits::wild(dice);
-        let Habits { salary, cash, hold, settle, reverse, claim, batch, overdraw, abroad, race, look, .. } =
-            &mut habits;
-        for weight in [salary, cash, hold, settle, reverse, claim, batch, overdraw, abroad, race, look] {
+        let Habits {
+            salary, cash, hold, settle, reverse, claim, batch, overdraw, abroad, race, look, exchange, ..
+        } = &mut habits;
+        for weight in [salary, cash, hold, settle, reverse, claim, batch, overdraw, abroad, race, look, exchange] {
             match dice.below(8) {
                 0 => *weight = 0,
                 1 => *weight *= 6,
@@ -120,6 +126,7 @@ impl Habits {
             abroad: 0,
             race: 0,
             look: 0,
+            exchange: 0,
             double_tap_per_mille: 5,
             again_per_mille: 3,
             altered_per_mille: 1,
@@ -145,13 +152,15 @@ pub struct Hand {
     lapsing_from: Option<Timestamp>,
     holds: Vec<HoldId>,
     postings: Vec<PostingId>,
+    /// Quotes that were given, and to whom.
+    quotes: Vec<(Pocket, QuoteId)>,
 }
 
 impl Hand {
     /// A hand for the people of a town.
     #[must_use]
     pub fn new(town: Arc<Town>, dice: Dice, habits: Habits) -> Hand {
-        Hand { town, dice, habits, lapsing_from: None, holds: Vec::new(), postings: Vec::new() }
+        Hand { town, dice, habits, lapsing_from: None, holds: Vec::new(), postings: Vec::new(), quotes: Vec::new() }
     }
 
     /// The same where the clock stands at `now` while it acts, so that holds may lapse later.
@@ -192,7 +201,7 @@ impl Hand {
         let h = &self.habits;
         let weights = [
             h.pay, h.salary, h.cash, h.hold, h.settle, h.reverse, h.claim, h.batch, h.overdraw, h.abroad, h.race,
-            h.look,
+            h.look, h.exchange,
         ];
         let mut at = self.dice.below(weights.iter().sum());
         let choice = weights.iter().position(|weight| {
@@ -235,6 +244,7 @@ impl Hand {
                 return Ok(race(&teller, [self.town.keys.next(), self.town.keys.next()], account).await);
             }
             11 => return Ok(self.town.teller(who)?.screen(account).await),
+            12 if !self.town.abroad.is_empty() => return self.change().await,
             8 => {
                 let amount = self.too_much(account);
                 let transfer = Command::Transfer { from: account, to: self.payee(who), amount, memo: None };
@@ -252,7 +262,7 @@ impl Hand {
     /// Something with an account in a foreign currency.
     async fn abroad(&mut self, service: &Teller) -> Result<bool, String> {
         let pick = |hand: &Hand| hand.town.abroad[hand.below(hand.town.abroad.len())];
-        let ((who, account), (_, other)) = (pick(self), pick(self));
+        let (Pocket { who, account, .. }, Pocket { account: other, .. }) = (pick(self), pick(self));
         let (amount, memo, bank) = (self.amount(), None, "exchange".to_owned());
         let owner = self.town.teller(who)?;
         let (teller, what) = match self.dice.below(6) {

@@ -8,7 +8,7 @@ use jangbu_contracts::customer::{Kind, Register};
 use jangbu_contracts::deposit::{Command, OpenAccount};
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::{AccountId, CustomerId};
-use jangbu_kernel::money::Amount;
+use jangbu_kernel::money::{Amount, Currency};
 use jangbu_platform::auth::Role;
 use jangbu_platform::clock::ticks;
 use jangbu_platform::dice::Dice;
@@ -50,6 +50,17 @@ pub struct Person {
     pub salary: i64,
 }
 
+/// An account in a foreign currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pocket {
+    /// The place of its owner among the people.
+    pub who: usize,
+    /// The account.
+    pub account: AccountId,
+    /// Its currency.
+    pub currency: Currency,
+}
+
 /// Where credentials come from: the token of a role and subject.
 pub type Tokens = Arc<dyn Fn(Role, &str) -> Result<String, String> + Send + Sync>;
 
@@ -57,8 +68,8 @@ pub type Tokens = Arc<dyn Fn(Role, &str) -> Result<String, String> + Send + Sync
 pub struct Town {
     /// Its people.
     pub people: Vec<Person>,
-    /// Accounts in foreign currencies, with the places of their owners among the people.
-    pub abroad: Vec<(usize, AccountId)>,
+    /// Accounts in foreign currencies.
+    pub abroad: Vec<Pocket>,
     /// Keys of all their requests.
     pub keys: Arc<Keys>,
     /// The bank's own program.
@@ -170,28 +181,37 @@ impl Town {
         Ok(())
     }
 
-    /// Opens an account of a foreign product for one of `every` people, with some money on it.
+    /// Opens an account of a foreign product, of each in turn, for one of `every` people, with some money on it.
     ///
     /// # Errors
     /// What the bank said instead.
-    pub async fn go_abroad(&mut self, every: usize, product: &str) -> Result<(), String> {
+    pub async fn go_abroad(&mut self, every: usize, products: &[&str]) -> Result<(), String> {
         let mut first = Vec::new();
-        for who in (0..self.people.len()).step_by(every.max(1)) {
-            let (customer, product) = (self.people[who].customer, product.to_owned());
-            let opening = OpenAccount { customer, product, currency: None };
-            let account = self.service.client.deposit(FX).open(&self.keys.next(), &opening).await.reply()?;
-            if let Some(auditor) = &self.ways.auditor {
-                auditor.opened(FX, &account);
-            }
-            self.abroad.push((who, account.id));
+        for (n, who) in (0..self.people.len()).step_by(every.max(1)).enumerate() {
+            let product = products.get(n % products.len().max(1)).copied().unwrap_or_default();
+            let pocket = self.pocket(who, product, &self.keys.next()).await?;
+            self.abroad.push(pocket);
             let amount = Amount::new(self.people[who].salary).expect("a salary is an amount");
             let (source, memo) = ("exchange".to_owned(), None);
-            first.push((self.keys.next(), Command::Credit { account: account.id, amount, source, memo }));
+            first.push((self.keys.next(), Command::Credit { account: pocket.account, amount, source, memo }));
         }
         for some in first.chunks(FIRST_MONEY_BATCH) {
             self.service.batch(FX, some).await?;
         }
         Ok(())
+    }
+
+    /// One try to open an account of a foreign product for one of the people.
+    ///
+    /// # Errors
+    /// It is not known whether it was opened.
+    pub async fn pocket(&self, who: usize, product: &str, key: &str) -> Result<Pocket, String> {
+        let opening = OpenAccount { customer: self.people[who].customer, product: product.to_owned(), currency: None };
+        let account = self.service.client.deposit(FX).open(key, &opening).await.reply()?;
+        if let Some(auditor) = &self.ways.auditor {
+            auditor.opened(FX, &account);
+        }
+        Ok(Pocket { who, account: account.id, currency: account.currency })
     }
 
     /// Somebody who may move in: what the dice say of him as the one after `before` others.
