@@ -47,11 +47,22 @@ pub struct Settings {
     pub replicas: Option<u16>,
     /// Days that events are kept in topics that are made, at most [`RETENTION_DAYS_MAX`].
     pub retention_days: u32,
+    /// What names of topics and groups begin with here, with a point after it, so that banks can share brokers; nothing
+    /// when empty.
+    pub namespace: String,
+}
+
+impl Settings {
+    fn prefix(&self) -> String {
+        if self.namespace.is_empty() { String::new() } else { format!("{}.", self.namespace) }
+    }
 }
 
 /// The engine.
 pub struct Kafka {
     config: ClientConfig,
+    /// Begins the brokers' names of topics and groups.
+    prefix: String,
     sender: Sender,
     /// Asks about topics.
     looking: Arc<BaseConsumer>,
@@ -82,11 +93,18 @@ impl Kafka {
             .set("reconnect.backoff.max.ms", "1000")
             .set("log.connection.close", "false")
             .set_log_level(RDKafkaLogLevel::Error); // while brokers come back it warns a hundred times a second
-        topics::ensure(&config, settings, topics).await?;
-        let (sender, asking) = (Sender::new(&config)?, Mutex::default());
+        let prefix = settings.prefix();
+        let topics: Vec<String> = topics.iter().map(|topic| format!("{prefix}{topic}")).collect();
+        topics::ensure(&config, settings, &topics).await?;
+        let (sender, asking) = (Sender::new(&config, &prefix)?, Mutex::default());
         let looking = Arc::new(config.create().map_err(|e| fault("beginning", &e))?);
-        let kafka = Arc::new(Kafka { config, sender, looking, asking });
+        let kafka = Arc::new(Kafka { config, prefix, sender, looking, asking });
         Ok(Log::with_groups(Arc::clone(&kafka) as Arc<dyn Engine>, kafka))
+    }
+
+    /// The brokers' name of a topic or a group.
+    fn name(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
     }
 
     fn asker(&self, group: &str) -> Result<Arc<BaseConsumer>, Fault> {
@@ -96,7 +114,7 @@ impl Kafka {
             return Ok(Arc::clone(known));
         }
         let mut config = self.config.clone();
-        config.set("group.id", group).set("enable.auto.commit", "false");
+        config.set("group.id", self.name(group)).set("enable.auto.commit", "false");
         let asker: Arc<BaseConsumer> = Arc::new(config.create().map_err(|e| fault("asking about a group", &e))?);
         asking.insert(group.to_owned(), Arc::clone(&asker));
         Ok(asker)
@@ -159,18 +177,20 @@ impl Engine for Kafka {
         offset: i64,
         limit: u32,
     ) -> BoxFuture<'a, Result<Vec<Record>, Fault>> {
-        let (config, topic) = (self.config.clone(), topic.to_owned());
+        let (config, name) = (self.config.clone(), self.name(topic));
         let part = i32::try_from(part).unwrap_or(i32::MAX);
         async move {
-            let records = blocking(move || read_from(&config, &topic, part, offset, limit)).await?;
-            records.map_err(|e| fault("reading", &e))
+            let records = blocking(move || read_from(&config, &name, part, offset, limit)).await?;
+            let mut records = records.map_err(|e| fault("reading", &e))?;
+            wire::without(&mut records, &self.prefix);
+            Ok(records)
         }
         .boxed()
     }
 
     fn committed<'a>(&'a self, group: &'a str, topic: &'a str) -> BoxFuture<'a, Result<Vec<i64>, Fault>> {
         async move {
-            let (asker, topic) = (self.asker(group)?, topic.to_owned());
+            let (asker, topic) = (self.asker(group)?, self.name(topic));
             let committed = blocking(move || committed_of(&asker, &topic)).await?;
             committed.map_err(|e| fault("asking about a group", &e))
         }
@@ -181,7 +201,7 @@ impl Engine for Kafka {
         async move {
             let (asker, mut place) = (self.asker(group)?, TopicPartitionList::new());
             let part = i32::try_from(part).unwrap_or(i32::MAX);
-            let added = place.add_partition_offset(topic, part, Offset::Offset(next));
+            let added = place.add_partition_offset(&self.name(topic), part, Offset::Offset(next));
             added.map_err(|e| fault("noting an offset", &e))?;
             let noted = blocking(move || asker.commit(&place, CommitMode::Sync)).await?;
             noted.map_err(|e| fault("noting an offset", &e))
@@ -191,7 +211,7 @@ impl Engine for Kafka {
 
     fn ends<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, Result<Vec<i64>, Fault>> {
         async move {
-            let (looking, topic) = (Arc::clone(&self.looking), topic.to_owned());
+            let (looking, topic) = (Arc::clone(&self.looking), self.name(topic));
             blocking(move || ends_of(&looking, &topic)).await?.map_err(|e| fault("asking for ends", &e))
         }
         .boxed()
@@ -201,7 +221,9 @@ impl Engine for Kafka {
 impl Groups for Kafka {
     fn join<'a>(&'a self, group: &'a str, topics: &'a [String]) -> BoxFuture<'a, Result<Box<dyn Member>, Fault>> {
         async move {
-            let member: Box<dyn Member> = Box::new(Joined::new(&self.config, group, topics)?);
+            let topics: Vec<String> = topics.iter().map(|topic| self.name(topic)).collect();
+            let member = Joined::new(&self.config, &self.name(group), &topics, &self.prefix)?;
+            let member: Box<dyn Member> = Box::new(member);
             Ok(member)
         }
         .boxed()

@@ -63,6 +63,7 @@ filter = "info"
 # partitions = 12       # so many processes of a service can take its events beside each other
 # replicas = 3          # the brokers' own number unless told
 # retention_days = 14   # how long events are kept; at most 21
+# namespace = "jangbu"  # what names of topics and groups begin with, so that banks can share brokers; nothing unless told
 
 # Where Redis is, when kv = "redis". JANGBU_REDIS_PASSWORD is its password, if it has one.
 # [redis]
@@ -327,6 +328,7 @@ mod tests {
             ("log = \"kafka\"\n[kafka]\nservers = \"h:1\"\npartitions = 0", "within 1 and 1000"),
             ("log = \"kafka\"\n[kafka]\nservers = \"h:1\"\nreplicas = 0", "the brokers' own number"),
             ("log = \"kafka\"\n[kafka]\nservers = \"h:1\"\nretention_days = 30", "within 1 and 21"),
+            ("log = \"kafka\"\n[kafka]\nservers = \"h:1\"\nnamespace = \"a.b\"", "letters, digits and hyphens"),
             ("log = \"kafka\"\n[kafka]\nservers = \"h:1\"\n[limits]\nlog_days = 3", "retention_days under [kafka]"),
             ("log = \"kafka\"\n[kafka]\nserver = \"h:1\"", "unknown field `server`"),
             ("kv = \"files\"", "is no engine; use \"embedded\" or \"redis\""),

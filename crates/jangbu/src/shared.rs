@@ -31,6 +31,8 @@ pub struct KafkaSection {
     replicas: Option<u16>,
     #[serde(default = "retention_days")]
     retention_days: u32,
+    #[serde(default)]
+    namespace: String,
 }
 
 fn partitions() -> u32 {
@@ -88,6 +90,15 @@ fn section<'a, T>(kind: &str, word: &str, other: &str, section: Option<&'a T>) -
     }
 }
 
+fn plain(section: &str, namespace: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if namespace.is_empty() || namespace.len() > NAMESPACE_BYTES_MAX || !namespace.chars().all(plain) {
+        let why = "is not 1 to 32 letters, digits and hyphens";
+        return Err(format!("{section}: namespace = {namespace:?} {why}"));
+    }
+    Ok(())
+}
+
 impl LogPlace {
     /// What a configuration says of the log.
     ///
@@ -95,7 +106,7 @@ impl LogPlace {
     /// It can't be; with the way out.
     pub fn of(word: &str, kafka: Option<&KafkaSection>) -> Result<LogPlace, String> {
         let Some(kafka) = section("log", word, "kafka", kafka)? else { return Ok(LogPlace::Embedded) };
-        let KafkaSection { servers, partitions, replicas, retention_days } = kafka.clone();
+        let KafkaSection { servers, partitions, replicas, retention_days, namespace } = kafka.clone();
         let address = |server: &str| {
             server.trim().rsplit_once(':').is_some_and(|(h, p)| !h.is_empty() && p.parse::<u16>().is_ok())
         };
@@ -111,7 +122,10 @@ impl LogPlace {
         if !(1..=RETENTION_DAYS_MAX).contains(&retention_days) {
             return Err(format!("kafka: retention_days = {retention_days} is not within 1 and {RETENTION_DAYS_MAX}"));
         }
-        Ok(LogPlace::Kafka(kafka::Settings { servers, partitions, replicas, retention_days }))
+        if !namespace.is_empty() {
+            plain("kafka", &namespace)?;
+        }
+        Ok(LogPlace::Kafka(kafka::Settings { servers, partitions, replicas, retention_days, namespace }))
     }
 
     /// Opens the log for services: topics that they tell or hear are made or looked at.
@@ -150,11 +164,7 @@ impl KvPlace {
                 "redis: a password stands in url; secrets come from the environment: {REDIS_PASSWORD}"
             ));
         }
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
-        if namespace.is_empty() || namespace.len() > NAMESPACE_BYTES_MAX || !namespace.chars().all(plain) {
-            let why = "is not 1 to 32 letters, digits and hyphens";
-            return Err(format!("redis: namespace = {namespace:?} {why}"));
-        }
+        plain("redis", &namespace)?;
         Ok(KvPlace::Redis(redis::Settings { url, password: std::env::var(REDIS_PASSWORD).ok(), namespace }))
     }
 

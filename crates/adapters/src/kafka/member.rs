@@ -60,6 +60,8 @@ pub(super) struct Joined {
     consumer: Arc<StreamConsumer<Told>>,
     /// Of each partition of which records were given: the first offset, and the one after the last.
     given: BTreeMap<Place, (i64, i64)>,
+    /// Begins the brokers' names of topics.
+    prefix: String,
 }
 
 /// The client's errors that it gets over by itself.
@@ -84,7 +86,12 @@ fn passes(e: &KafkaError) -> bool {
 }
 
 impl Joined {
-    pub(super) fn new(common: &ClientConfig, group: &str, topics: &[String]) -> Result<Joined, Fault> {
+    pub(super) fn new(
+        common: &ClientConfig,
+        group: &str,
+        topics: &[String],
+        prefix: &str,
+    ) -> Result<Joined, Fault> {
         let mut config = common.clone();
         config
             .set("group.id", group)
@@ -100,7 +107,7 @@ impl Joined {
             config.create_with_context(Told::default()).map_err(|e| fault("joining a group", &e))?;
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(|e| fault("joining a group", &e))?;
-        Ok(Joined { consumer: Arc::new(consumer), given: BTreeMap::new() })
+        Ok(Joined { consumer: Arc::new(consumer), given: BTreeMap::new(), prefix: prefix.to_owned() })
     }
 
     /// Goes back to the first of what was given and not taken.
@@ -147,6 +154,7 @@ impl Joined {
             let stretch = self.given.entry((record.event.topic.clone(), part)).or_insert((record.offset, next));
             stretch.1 = next;
         }
+        wire::without(&mut records, &self.prefix);
         Ok(records)
     }
 

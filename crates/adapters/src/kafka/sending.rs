@@ -76,6 +76,8 @@ type Producing = ThreadedProducer<Reports, NoCustomPartitioner>;
 /// The producer of a process.
 pub(super) struct Sender {
     config: ClientConfig,
+    /// Begins the brokers' names of topics.
+    prefix: String,
     producer: Mutex<Arc<Producing>>,
     /// How long a batch may take.
     patience: Duration,
@@ -87,7 +89,7 @@ fn producer(config: &ClientConfig) -> Result<Arc<Producing>, Fault> {
 }
 
 impl Sender {
-    pub(super) fn new(common: &ClientConfig) -> Result<Sender, Fault> {
+    pub(super) fn new(common: &ClientConfig, prefix: &str) -> Result<Sender, Fault> {
         let mut config = common.clone();
         config
             .set("enable.idempotence", "true") // retries neither double nor reorder
@@ -98,7 +100,7 @@ impl Sender {
             .set("compression.type", "lz4")
             .set("partitioner", "murmur2_random"); // as Java's, so that other programs find a key where we put it
         let producer = Mutex::new(producer(&config)?);
-        Ok(Sender { config, producer, patience: BATCH_MAX })
+        Ok(Sender { config, prefix: prefix.to_owned(), producer, patience: BATCH_MAX })
     }
 
     fn producer(&self) -> Arc<Producing> {
@@ -120,7 +122,8 @@ impl Sender {
         let (producer, batch) = (self.producer(), Arc::<Batch>::default());
         let whole = async {
             for event in events {
-                hand_over(&producer, event, &batch).await?;
+                let topic = format!("{}{}", self.prefix, event.topic);
+                hand_over(&producer, &topic, event, &batch).await?;
             }
             batch.reported().await;
             Ok(())
@@ -151,8 +154,13 @@ impl Sender {
 }
 
 /// Hands an event to the producer, waiting while its queue is full.
-async fn hand_over(producer: &Producing, event: &Event, batch: &Arc<Batch>) -> Result<(), KafkaError> {
-    let record = BaseRecord::with_opaque_to(&event.topic, Arc::clone(batch));
+async fn hand_over(
+    producer: &Producing,
+    topic: &str,
+    event: &Event,
+    batch: &Arc<Batch>,
+) -> Result<(), KafkaError> {
+    let record = BaseRecord::with_opaque_to(topic, Arc::clone(batch));
     let mut record = record.key(&event.key).payload(&event.payload).headers(wire::headers(event));
     loop {
         batch.left.fetch_add(1, SeqCst);
@@ -192,7 +200,7 @@ mod tests {
         broker.create_topic("t", PARTS, 1).unwrap();
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", broker.bootstrap_servers()).set("reconnect.backoff.max.ms", "100");
-        let sender = Sender { patience: Duration::from_secs(1), ..Sender::new(&config).unwrap() };
+        let sender = Sender { patience: Duration::from_secs(1), ..Sender::new(&config, "").unwrap() };
         (broker, sender)
     }
 

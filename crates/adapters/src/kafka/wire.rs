@@ -42,6 +42,15 @@ pub(super) fn record(message: &impl Message) -> Record {
     }
 }
 
+/// Gives records' topics the names that the bank knows.
+pub(super) fn without(records: &mut [Record], prefix: &str) {
+    for record in records.iter_mut().filter(|_| !prefix.is_empty()) {
+        if let Some(name) = record.event.topic.strip_prefix(prefix) {
+            record.event.topic = name.to_owned();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rdkafka::Timestamp as KafkaTimestamp;
