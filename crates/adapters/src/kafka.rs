@@ -86,6 +86,24 @@ impl Kafka {
     /// # Errors
     /// No broker answers, or a topic doesn't fit; with the remedy.
     pub async fn open(settings: &Settings, topics: &[String]) -> Result<Log, Fault> {
+        let topics: Vec<String> = topics.iter().map(|topic| format!("{}{topic}", settings.prefix())).collect();
+        topics::ensure(&Self::config(settings), settings, &topics).await?;
+        Self::look(settings)
+    }
+
+    /// Opens the log as it is: nothing is made, and nobody is asked yet.
+    ///
+    /// # Errors
+    /// The settings can't be.
+    pub fn look(settings: &Settings) -> Result<Log, Fault> {
+        let (config, prefix) = (Self::config(settings), settings.prefix());
+        let (sender, asking) = (Sender::new(&config, &prefix)?, Mutex::default());
+        let looking = Arc::new(config.create().map_err(|e| fault("beginning", &e))?);
+        let kafka = Arc::new(Kafka { config, prefix, sender, looking, asking });
+        Ok(Log::with_groups(Arc::clone(&kafka) as Arc<dyn Engine>, kafka))
+    }
+
+    fn config(settings: &Settings) -> ClientConfig {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &settings.servers)
@@ -93,13 +111,7 @@ impl Kafka {
             .set("reconnect.backoff.max.ms", "1000")
             .set("log.connection.close", "false")
             .set_log_level(RDKafkaLogLevel::Error); // while brokers come back it warns a hundred times a second
-        let prefix = settings.prefix();
-        let topics: Vec<String> = topics.iter().map(|topic| format!("{prefix}{topic}")).collect();
-        topics::ensure(&config, settings, &topics).await?;
-        let (sender, asking) = (Sender::new(&config, &prefix)?, Mutex::default());
-        let looking = Arc::new(config.create().map_err(|e| fault("beginning", &e))?);
-        let kafka = Arc::new(Kafka { config, prefix, sender, looking, asking });
-        Ok(Log::with_groups(Arc::clone(&kafka) as Arc<dyn Engine>, kafka))
+        config
     }
 
     /// The brokers' name of a topic or a group.
@@ -132,8 +144,11 @@ fn ends_of(client: &BaseConsumer, topic: &str) -> Result<Vec<i64>, KafkaError> {
 }
 
 fn committed_of(client: &BaseConsumer, topic: &str) -> Result<Vec<i64>, KafkaError> {
-    let mut places = TopicPartitionList::new();
-    places.add_partition_range(topic, 0, parts_of(client, topic)? - 1);
+    let (mut places, parts) = (TopicPartitionList::new(), parts_of(client, topic)?);
+    if parts == 0 {
+        return Ok(Vec::new()); // nobody has told anything yet
+    }
+    places.add_partition_range(topic, 0, parts - 1);
     let committed = client.committed_offsets(places, ASK_MAX)?;
     let from = |part: i32| match committed.find_partition(topic, part).map(|place| place.offset()) {
         Some(Offset::Offset(next)) => Ok(next),

@@ -17,7 +17,13 @@ fn settings() -> Option<Settings> {
     if named.is_none() {
         eprintln!("left out: JANGBU_TEST_KAFKA names no broker; `cargo xtask servers start` prints one");
     }
-    Some(Settings { servers: named?, partitions: 6, replicas: Some(1), retention_days: 1, namespace: format!("test{}", std::process::id()) })
+    Some(Settings {
+        servers: named?,
+        partitions: 6,
+        replicas: Some(1),
+        retention_days: 1,
+        namespace: format!("test{}", std::process::id()),
+    })
 }
 
 /// A topic of a test's own.

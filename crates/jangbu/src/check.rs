@@ -76,6 +76,7 @@ struct Report {
 struct Check {
     dir: PathBuf,
     store: Store,
+    log: LogPlace,
     quiet: bool,
     read: Vec<Read>,
     breaks: Breaks,
@@ -102,14 +103,7 @@ struct Ledger {
 /// There is no bank in the directory, or it can't be read.
 pub fn run(args: Args) -> Ended {
     let (dir, store, log) = crate::config::place(args.data, args.config)?;
-    if !matches!(log, LogPlace::Embedded) {
-        let why =
-            "check reads the log in the bank's directory: what is under way on brokers it can't tell from what is lost";
-        return Err(Failure::Use(why.into()));
-    }
-    let (read, breaks, undecided) = (Vec::new(), Breaks::default(), BTreeSet::new());
-    let check = Check { dir, store, quiet: args.json, read, breaks, ledger: None, undecided };
-    let report = crate::runtime()?.block_on(check.all())?;
+    let report = crate::runtime()?.block_on(Check::of(dir, store, log, args.json).all())?;
     if args.json {
         crate::say(&serde_json::to_string(&report).map_err(|e| Failure::World(e.to_string()))?);
     } else {
@@ -140,7 +134,24 @@ fn show(report: &Report) {
     crate::say(if report.ok { "the books balance" } else { "the books DO NOT balance" });
 }
 
+/// Whether a bank's books balance with nothing on its way, for measurements; what is found is told on stderr.
+///
+/// # Errors
+/// It can't be read.
+pub async fn at_rest(dir: PathBuf, store: Store, log: LogPlace) -> Result<bool, Failure> {
+    let report = Check::of(dir, store, log, true).all().await?;
+    for Break { level, class, subject, detail } in &report.told {
+        eprintln!("{level:?} {class:?} {subject}: {detail}");
+    }
+    Ok(report.ok && report.counts.is_empty())
+}
+
 impl Check {
+    fn of(dir: PathBuf, store: Store, log: LogPlace, quiet: bool) -> Check {
+        let (read, breaks, undecided) = (Vec::new(), Breaks::default(), BTreeSet::new());
+        Check { dir, store, log, quiet, read, breaks, ledger: None, undecided }
+    }
+
     async fn all(mut self) -> Result<Report, Failure> {
         let is_ledger = |name: &str| name == LEDGER;
         let first = ALL.iter().filter(|entry| is_ledger(entry.spec.name));
@@ -205,7 +216,7 @@ impl Check {
         db: &Db,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<(), Failure> {
-        let mut way = Way::begin(&self.dir.join("log.db"), spec.listens).await?;
+        let mut way = Way::begin(self.log.open_to_read(&self.dir)?, spec.listens).await?;
         let mut tx = db.read("check.ledger").await?;
         way.read_parked(&mut tx).await?;
         let mut journals: BTreeMap<String, Journals> = BTreeMap::new();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jangbu_adapters::kafka::{self, Kafka, RETENTION_DAYS_MAX};
 use jangbu_adapters::redis::{self, Redis};
-use jangbu_platform::clock::Clock;
+use jangbu_platform::clock::{Clock, RealClock};
 use jangbu_platform::db::Fault;
 use jangbu_platform::dice::Dice;
 use jangbu_platform::kv::{Kv, KvLimits};
@@ -145,6 +145,21 @@ impl LogPlace {
         topics.sort();
         topics.dedup();
         Kafka::open(settings, &topics).await
+    }
+}
+
+impl LogPlace {
+    /// Opens the log to be looked at; none when there is none in the bank's directory.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub fn open_to_read(&self, dir: &Path) -> Result<Option<Log>, Fault> {
+        let LogPlace::Kafka(settings) = self else {
+            let path = dir.join("log.db");
+            let open = || Log::open_to_read(&path, Arc::new(RealClock), Dice::from_os());
+            return if path.is_file() { open().map(Some) } else { Ok(None) };
+        };
+        Kafka::look(settings).map(Some)
     }
 }
 

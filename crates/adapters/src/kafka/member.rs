@@ -86,12 +86,7 @@ fn passes(e: &KafkaError) -> bool {
 }
 
 impl Joined {
-    pub(super) fn new(
-        common: &ClientConfig,
-        group: &str,
-        topics: &[String],
-        prefix: &str,
-    ) -> Result<Joined, Fault> {
+    pub(super) fn new(common: &ClientConfig, group: &str, topics: &[String], prefix: &str) -> Result<Joined, Fault> {
         let mut config = common.clone();
         config
             .set("group.id", group)

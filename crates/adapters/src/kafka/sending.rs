@@ -154,12 +154,7 @@ impl Sender {
 }
 
 /// Hands an event to the producer, waiting while its queue is full.
-async fn hand_over(
-    producer: &Producing,
-    topic: &str,
-    event: &Event,
-    batch: &Arc<Batch>,
-) -> Result<(), KafkaError> {
+async fn hand_over(producer: &Producing, topic: &str, event: &Event, batch: &Arc<Batch>) -> Result<(), KafkaError> {
     let record = BaseRecord::with_opaque_to(topic, Arc::clone(batch));
     let mut record = record.key(&event.key).payload(&event.payload).headers(wire::headers(event));
     loop {

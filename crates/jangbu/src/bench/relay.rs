@@ -89,7 +89,8 @@ async fn log(args: &Args, dir: &Path, topic: &str) -> Result<Log, Failure> {
         let why = "which brokers? Name them by --brokers or JANGBU_TEST_KAFKA; `cargo xtask servers start` starts some";
         return Err(Failure::Use(why.into()));
     };
-    let settings = Settings { servers, partitions: PARTITIONS, replicas: None, retention_days: 1, namespace: String::new() };
+    let settings =
+        Settings { servers, partitions: PARTITIONS, replicas: None, retention_days: 1, namespace: String::new() };
     Ok(Kafka::open(&settings, &[topic.to_owned()]).await?)
 }
 

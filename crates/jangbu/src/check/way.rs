@@ -5,14 +5,10 @@
 //! were: what had left by then is in it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::path::Path;
-use std::sync::Arc;
 
 use jangbu_kernel::id::ExchangeId;
-use jangbu_platform::clock::RealClock;
 use jangbu_platform::consumer::letters::{self, LetterState};
 use jangbu_platform::db::{Event, Fault, Tx};
-use jangbu_platform::dice::Dice;
 use jangbu_platform::log::Log;
 use serde::Deserialize;
 
@@ -46,9 +42,7 @@ impl Way {
     ///
     /// # Errors
     /// The log can't be read.
-    pub async fn begin(path: &Path, topics: &[&str]) -> Result<Way, Fault> {
-        let open = || Log::open_to_read(path, Arc::new(RealClock), Dice::from_os());
-        let log = if path.is_file() { Some(open()?) } else { None };
+    pub async fn begin(log: Option<Log>, topics: &[&str]) -> Result<Way, Fault> {
         let (next, found) = (BTreeMap::new(), BTreeMap::new());
         let mut way = Way { log, next, found, exchanges: BTreeSet::new() };
         for topic in topics {

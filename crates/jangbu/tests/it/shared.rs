@@ -99,7 +99,8 @@ fn here(text: &str, home: &Path, servers: &Servers, ports: &[u16]) -> String {
     let text = text.replace("/var/lib/jangbu", &home.join("bank").display().to_string());
     let text = text.replace("/tmp/nginx", &home.join("nginx").display().to_string());
     let redis = format!("url = \"{}\"\nnamespace = \"it-{}\"", servers.redis, std::process::id());
-    text.replace("kafka:9092", &servers.kafka).replace("url = \"redis://redis:6379\"", &redis)
+    let kafka = format!("servers = \"{}\"\nnamespace = \"it-{}\"", servers.kafka, std::process::id());
+    text.replace("servers = \"kafka:9092\"", &kafka).replace("url = \"redis://redis:6379\"", &redis)
 }
 
 fn serve(servers: &Servers, config: &Path, words: &[&str]) -> Child {
@@ -188,5 +189,13 @@ async fn two_replicas_behind_one_address_are_one_bank_though_one_is_killed() {
     }
     assert_eq!(journals(&accounting).await as u64, ORDERS, "each once");
     bank.running.remove(2).wait().unwrap();
+    let config = home.path().join("accounting.toml").display().to_string();
+    let check = |when: &str| {
+        let checked = servers.command(&["check", "--config", &config]).output().unwrap();
+        let (out, err) = (String::from_utf8_lossy(&checked.stdout), String::from_utf8_lossy(&checked.stderr));
+        assert!(checked.status.success() && out.contains("the books balance"), "{when}: {out}{err}");
+    };
+    check("beside the running bank");
     bank.running.iter_mut().for_each(end);
+    check("at rest");
 }
