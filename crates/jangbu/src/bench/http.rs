@@ -4,21 +4,19 @@
 //! not among its tasks. Customer and deposit are open as in a running bank, with their relay and jobs.
 
 use std::net::Ipv4Addr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jangbu_platform::auth::Role;
 use jangbu_platform::clock::{Clock as _, RealClock};
-use jangbu_platform::dice::Dice;
 use jangbu_platform::http::with_fallbacks;
 use jangbu_platform::service::Stop;
 use jangbu_sim::client::{Client, KRW, Keys};
 use jangbu_sim::load::{self, LoadPlan, LoadReport};
 
+use super::place::Place;
 use super::{Args, Report, Took, memory_bytes, progress};
 use crate::Failure;
-use crate::bank::{Bank, Opening};
 
 /// Services that are open.
 const SERVICES: [&str; 2] = ["customer", KRW];
@@ -30,12 +28,9 @@ const CREDENTIAL_TTL: Duration = Duration::from_secs(86_400);
 /// # Errors
 /// The world failed.
 pub async fn run(args: &Args) -> Result<Report, Failure> {
-    let dir = args.dir.join(format!("jangbu-bench-{}", std::process::id()));
-    let measured = measure(args, &dir).await;
-    if !args.keep {
-        let removed = std::fs::remove_dir_all(&dir);
-        removed.map_err(|e| Failure::World(format!("could not remove {}: {e}", dir.display())))?;
-    }
+    let place = Place::new(args)?;
+    let measured = measure(args, &place).await;
+    place.clear(args)?;
     let (load, memory_bytes, wrong) = measured?;
     if let Some(why) = &wrong {
         eprintln!("the books are wrong: {why}");
@@ -59,10 +54,8 @@ pub async fn run(args: &Args) -> Result<Report, Failure> {
     })
 }
 
-async fn measure(args: &Args, dir: &Path) -> Result<(LoadReport, u64, Option<String>), Failure> {
-    let mut opening = Opening::whole(dir, Arc::new(RealClock), Dice::from_os());
-    opening.services.retain(|entry| SERVICES.contains(&entry.spec.name));
-    let bank = Bank::open(opening).await?;
+async fn measure(args: &Args, place: &Place) -> Result<(LoadReport, u64, Option<String>), Failure> {
+    let bank = place.open(Arc::new(RealClock), &SERVICES).await?;
     let now = RealClock.now();
     let token = bank.keys.issue(Role::Service, "bench", now, CREDENTIAL_TTL);
     let token = token.map_err(|e| Failure::World(e.to_string()))?;

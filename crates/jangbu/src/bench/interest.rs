@@ -2,7 +2,6 @@
 //! and the clock goes on by a day when every account has claimed.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -11,16 +10,15 @@ use jangbu_kernel::id::AccountId;
 use jangbu_kernel::time::{Timestamp, UtcOffset};
 use jangbu_platform::auth::Role;
 use jangbu_platform::clock::{Clock as _, ManualClock, RealClock};
-use jangbu_platform::dice::Dice;
 use jangbu_platform::http::with_fallbacks;
 use jangbu_platform::running::{Part, settle};
 use jangbu_sim::client::{Client, KRW, Keys};
 use jangbu_sim::load;
 use tokio::sync::RwLock;
 
-use super::{Args, Latencies, Report, memory_bytes, progress};
+use super::place::Place;
+use super::{Args, Latencies, Report, memory_bytes, progress, watch_lag};
 use crate::Failure;
-use crate::bank::{Bank, Opening};
 
 /// Services that are open.
 const SERVICES: [&str; 3] = ["customer", KRW, "accounting"];
@@ -28,8 +26,6 @@ const SERVICES: [&str; 3] = ["customer", KRW, "accounting"];
 const CREDENTIAL_TTL: Duration = Duration::from_secs(86_400);
 /// How long it runs before it is measured.
 const WARM_UP: Duration = Duration::from_secs(1);
-/// How often it is looked how far accounting is behind.
-const LAG_LOOK: Duration = Duration::from_millis(100);
 
 /// What the callers share.
 struct Rush {
@@ -57,21 +53,16 @@ struct Counted {
 /// # Errors
 /// The world failed.
 pub async fn run(args: &Args) -> Result<Report, Failure> {
-    let dir = args.dir.join(format!("jangbu-bench-{}", std::process::id()));
-    let measured = measure(args, &dir).await;
-    if !args.keep {
-        let removed = std::fs::remove_dir_all(&dir);
-        removed.map_err(|e| Failure::World(format!("could not remove {}: {e}", dir.display())))?;
-    }
+    let place = Place::new(args)?;
+    let measured = measure(args, &place).await;
+    place.clear(args)?;
     measured
 }
 
-async fn measure(args: &Args, dir: &Path) -> Result<Report, Failure> {
+async fn measure(args: &Args, place: &Place) -> Result<Report, Failure> {
     let first_day = Timestamp::start_of(RealClock.now().business_date(UtcOffset::SEOUL), UtcOffset::SEOUL);
     let clock = Arc::new(ManualClock::new(first_day));
-    let mut opening = Opening::whole(dir, clock.clone(), Dice::from_os());
-    opening.services.retain(|entry| SERVICES.contains(&entry.spec.name));
-    let bank = Bank::open(opening).await?;
+    let bank = place.open(clock.clone(), &SERVICES).await?;
     let token = bank.keys.issue(Role::Service, "bench", RealClock.now(), CREDENTIAL_TTL);
     let token = token.map_err(|e| Failure::World(e.to_string()))?;
     let client = Client::here(with_fallbacks(bank.router.clone()), &token).map_err(Failure::World)?;
@@ -168,20 +159,6 @@ async fn begin_day(rush: &Rush, day: u64) {
         rush.clock.advance_to(rush.first_day.plus_micros(micros));
         *today = day;
     }
-}
-
-/// Waits, and looks how far those who listen are behind; the most events.
-async fn watch_lag(bank: &Bank, time: Duration) -> Result<u64, Failure> {
-    let (began, mut most) = (Instant::now(), 0);
-    while began.elapsed() < time {
-        tokio::time::sleep(LAG_LOOK.min(time.saturating_sub(began.elapsed()))).await;
-        for consumer in bank.parts.iter().flat_map(|part| &part.consumers) {
-            for topic in &consumer.topics {
-                most = most.max(bank.log.lag(consumer.group, topic).await?);
-            }
-        }
-    }
-    Ok(u64::try_from(most).unwrap_or(0))
 }
 
 /// Whether accounting's journals balance, suspense is empty, and nothing is parked.

@@ -1,38 +1,48 @@
 //! `jangbu bench`: measurements that anyone can repeat. Each makes its own data, proves the books before it reports,
 //! and cleans up.
 
+mod exchange;
 mod http;
 mod interest;
 mod measure;
+mod place;
 mod posting;
 mod relay;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::bank::Bank;
 use crate::{Ended, Failure, Verdict};
 pub use measure::{Latencies, Took};
+
+/// How often it is looked how far those who listen are behind.
+const LAG_LOOK: Duration = Duration::from_millis(100);
 
 /// What it is told.
 #[derive(clap::Args, Clone)]
 pub struct Args {
-    /// posting, posting-one-per-tx, posting-http, interest, relay.
+    /// posting, posting-one-per-tx, posting-http, interest, exchange, relay.
     name: String,
-    /// Engine of the database, or of the log for relay.
+    /// Engine of the database, or of the log for relay. With mysql, whole services have Kafka and Redis too.
     #[arg(long, default_value = "embedded", value_parser = ["embedded", "mysql", "kafka"])]
     engine: String,
-    /// Brokers, like host:9092, where the engine is Kafka; those of JANGBU_TEST_KAFKA unless told.
+    /// Brokers, like host:9092, where there is Kafka; those of JANGBU_TEST_KAFKA unless told.
     #[arg(long)]
     brokers: Option<String>,
+    /// Redis, like redis://host:6379, where there is one; that of JANGBU_TEST_REDIS unless told.
+    #[arg(long)]
+    redis: Option<String>,
     /// Commands a caller sends at once.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8190))]
     batch: u32,
     /// Callers that wait for their answer before they ask again; 4 with batches and 64 without, unless told.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     callers: Option<u32>,
-    /// Customers' accounts.
+    /// Customers' accounts; for exchanges, customers with two of them.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=10_000_000))]
     accounts: u32,
     /// Every command touches one customer account.
@@ -90,7 +100,7 @@ pub struct Report {
 /// There is none of that name, or the world failed.
 pub fn run(args: Args) -> Ended {
     let runs = match args.engine.as_str() {
-        "mysql" => matches!(args.name.as_str(), "posting" | "posting-one-per-tx"),
+        "mysql" => args.name != "relay",
         "kafka" => args.name == "relay",
         _ => true,
     };
@@ -102,9 +112,10 @@ pub fn run(args: Args) -> Ended {
         "posting-one-per-tx" => crate::runtime()?.block_on(posting::run(&args, posting::Way::OnePerTx)),
         "posting-http" => crate::runtime()?.block_on(http::run(&args)),
         "interest" => crate::runtime()?.block_on(interest::run(&args)),
+        "exchange" => crate::runtime()?.block_on(exchange::run(&args)),
         "relay" => crate::runtime()?.block_on(relay::run(&args)),
         other => {
-            let known = "posting, posting-one-per-tx, posting-http, interest, relay";
+            let known = "posting, posting-one-per-tx, posting-http, interest, exchange, relay";
             Err(Failure::Use(format!("there is no benchmark {other:?}: {known}")))
         }
     }?;
@@ -139,6 +150,20 @@ fn show(r: &Report) {
         crate::say(&format!("  {name} {value}"));
     }
     crate::say(&format!("  books {}", if r.books_ok { "balance" } else { "DO NOT balance" }));
+}
+
+/// Waits, and looks how far those who listen are behind; the most events.
+async fn watch_lag(bank: &Bank, time: Duration) -> Result<u64, Failure> {
+    let (began, mut most) = (Instant::now(), 0);
+    while began.elapsed() < time {
+        tokio::time::sleep(LAG_LOOK.min(time.saturating_sub(began.elapsed()))).await;
+        for consumer in bank.parts.iter().flat_map(|part| &part.consumers) {
+            for topic in &consumer.topics {
+                most = most.max(bank.log.lag(consumer.group, topic).await?);
+            }
+        }
+    }
+    Ok(u64::try_from(most).unwrap_or(0))
 }
 
 /// Proves the books of a deposit instance; what does not hold is said on stderr.

@@ -85,12 +85,8 @@ async fn log(args: &Args, dir: &Path, topic: &str) -> Result<Log, Failure> {
     if args.engine != "kafka" {
         return Ok(Log::open_embedded(&dir.join("log.db"), Arc::new(RealClock), Dice::from_os()).await?);
     }
-    let Some(servers) = args.brokers.clone().or_else(|| std::env::var("JANGBU_TEST_KAFKA").ok()) else {
-        let why = "which brokers? Name them by --brokers or JANGBU_TEST_KAFKA; `cargo xtask servers start` starts some";
-        return Err(Failure::Use(why.into()));
-    };
-    let settings =
-        Settings { servers, partitions: PARTITIONS, replicas: None, retention_days: 1, namespace: String::new() };
+    let servers = super::place::brokers(args)?;
+    let settings = Settings { servers, partitions: PARTITIONS, replicas: None, retention_days: 1, namespace: String::new() };
     Ok(Kafka::open(&settings, &[topic.to_owned()]).await?)
 }
 
