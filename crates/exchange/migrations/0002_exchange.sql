@@ -35,7 +35,6 @@ CREATE TABLE quote (
     foreign_amount BIGINT NOT NULL,
     won BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,
-    exchange VARBINARY(16),
     snapshot TEXT NOT NULL
 );
 CREATE TABLE exchange (
@@ -56,6 +55,7 @@ CREATE TABLE exchange (
     decided_at BIGINT,
     alarmed_at BIGINT
 );
+CREATE UNIQUE INDEX exchange_by_quote ON exchange (quote);
 CREATE INDEX exchange_by_customer ON exchange (customer, id);
 CREATE INDEX exchange_by_state ON exchange (state, id);
 CREATE TABLE passage (

@@ -23,7 +23,7 @@ use utoipa_axum::routes;
 use crate::Exchanges;
 use crate::domain::board::Board;
 use crate::domain::price::{DISCOUNT_BP_MAX, Price};
-use crate::flows::{boards, exchanges, quotes, saga};
+use crate::flows::{boards, exchanges, saga};
 use crate::store::boards::DiscountOf;
 use crate::store::quotes::Quote;
 
@@ -181,7 +181,7 @@ async fn ask_quote(
     if !known.may_see(&body.customer.to_string()) {
         return Err(Refused::new(Code::Forbidden, "customers ask for quotes of their own"));
     }
-    json(201, &quote(&quotes::quote(&exchanges, &body).await?)?, false)
+    json(201, &quote(&exchanges.quoting.quote(&body).await?)?, false)
 }
 
 /// Exchanges by a quote.

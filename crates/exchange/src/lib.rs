@@ -26,8 +26,10 @@ use jangbu_platform::saga::{self, Runner};
 use jangbu_platform::service::{Job, Service, ServiceSpec, World};
 use jangbu_platform::telemetry::Metrics;
 
+use crate::flows::begin::Beginnings;
 use crate::flows::boards::PublishBoard;
 use crate::flows::force::ForceExchange;
+use crate::flows::quotes::Quoting;
 use crate::flows::saga::Exchanging;
 
 /// How often it looks for exchanges that take too long, in milliseconds.
@@ -52,6 +54,8 @@ struct Exchanges {
     kv: Kv,
     offset: UtcOffset,
     runner: Runner,
+    quoting: Quoting,
+    beginning: Beginnings,
     desk: Desk,
 }
 
@@ -63,7 +67,8 @@ pub fn open(world: World) -> Service {
     let force = ForceExchange { db: db.clone(), ask: ask.clone() };
     let desk = Desk::new(&db, &[], vec![Arc::new(PublishBoard(offset)), Arc::new(force)]);
     let sweep = runner.job("exchange.sweep");
-    let exchanges = Arc::new(Exchanges { db: db.clone(), ask, kv, offset, runner, desk });
+    let (quoting, beginning) = (Quoting::start(&db), Beginnings::start(&db, &runner, offset));
+    let exchanges = Arc::new(Exchanges { db: db.clone(), ask, kv, offset, runner, quoting, beginning, desk });
     Service {
         name: SERVICE.name.to_owned(),
         router: api::router(exchanges),

@@ -462,16 +462,22 @@ impl Tx {
     /// # Errors
     /// [`Fault::Conflict`] when the key was taken meanwhile; the retry recalls it.
     pub async fn remember(&mut self, key: &Key, hash: u64, answer: &Answer) -> Result<(), Fault> {
+        self.remember_all(&[(key, hash, answer)]).await
+    }
+
+    /// Keeps several answers, each under its key.
+    ///
+    /// # Errors
+    /// As [`Tx::remember`].
+    pub async fn remember_all(&mut self, answers: &[(&Key, u64, &Answer)]) -> Result<(), Fault> {
         let sql = "INSERT INTO idempotency (caller, idem_key, hash, status, body, kept_at) VALUES (?*)";
-        let row = [
-            (&key.caller).into(),
-            (&key.key).into(),
-            Value::Int(hash.cast_signed()),
-            i64::from(answer.status).into(),
-            (&answer.body).into(),
-            self.now.micros().into(),
-        ];
-        match self.insert(sql, &row).await? {
+        let at = Value::Int(self.now.micros());
+        let mut rows = Vec::with_capacity(answers.len() * 6);
+        for (key, hash, answer) in answers {
+            let (hash, status) = (Value::Int(hash.cast_signed()), i64::from(answer.status).into());
+            rows.extend([(&key.caller).into(), (&key.key).into(), hash, status, (&answer.body).into(), at]);
+        }
+        match self.insert_rows(sql, 6, &rows).await? {
             Inserted::New => Ok(()),
             Inserted::Duplicate => Err(Fault::Conflict("the key was taken meanwhile".into())),
         }

@@ -16,6 +16,7 @@ pub mod db;
 pub mod dice;
 pub mod edge;
 pub mod files;
+pub mod gather;
 pub mod http;
 pub mod kv;
 pub mod log;

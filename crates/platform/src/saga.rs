@@ -15,7 +15,7 @@
 //! | per | statements |
 //! |---|---|
 //! | beginning | one row, in the unit of work of who begins it |
-//! | step | one read, one write, and the service's own; those of many instances share a unit of work |
+//! | steps kept together | one read, one write, and the service's own, for all of them |
 //! | look of the sweep | one read, one write per instance taken |
 
 mod lane;
@@ -133,15 +133,20 @@ pub trait Kind: Send + Sync {
         outcome: &Outcome<Reply>,
         now: Timestamp,
     ) -> Result<Turn, String>;
-    /// Writes what belongs to a passage from one state to another, in the unit of work that keeps it. Told of steps
-    /// that change nothing too.
-    fn write<'a>(
-        &'a self,
-        tx: &'a mut Tx,
-        id: SagaId,
-        before: &'a str,
-        turn: &'a Turn,
-    ) -> BoxFuture<'a, Result<(), Fault>>;
+    /// Writes what belongs to passages from one state to another, of an instance each, in the unit of work that keeps
+    /// them. Told of steps that change nothing too.
+    fn write<'a>(&'a self, tx: &'a mut Tx, passages: &'a [Passage<'a>]) -> BoxFuture<'a, Result<(), Fault>>;
+}
+
+/// A step of an instance that is being kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Passage<'a> {
+    /// The instance.
+    pub id: SagaId,
+    /// Its state before.
+    pub before: &'a str,
+    /// What the step came to.
+    pub turn: &'a Turn,
 }
 
 /// An instance whose turn somebody has.
@@ -155,6 +160,7 @@ pub struct Held {
     steps: u32,
     tries: u32,
     fence: i64,
+    began_at: Timestamp,
 }
 
 /// Where an instance came to rest.
@@ -210,10 +216,20 @@ impl Runner {
     /// # Errors
     /// The engine failed, or the id is taken.
     pub async fn begin(&self, tx: &mut Tx, id: SagaId, state: String) -> Result<Held, Fault> {
-        let kind = self.0.kind.as_ref();
-        let held = Held { id, version: kind.version(), state, steps: 0, tries: 0, fence: 1 };
-        let due = turn_ends(tx.now());
-        store::insert(tx, kind.name(), &held, due).await?;
+        let mut held = self.begin_all(tx, vec![(id, state)]).await?;
+        Ok(held.pop().expect("one was begun"))
+    }
+
+    /// The same for several instances.
+    ///
+    /// # Errors
+    /// As [`Runner::begin`]; none was begun.
+    pub async fn begin_all(&self, tx: &mut Tx, begun: Vec<(SagaId, String)>) -> Result<Vec<Held>, Fault> {
+        let (kind, began_at) = (self.0.kind.as_ref(), tx.now());
+        let version = kind.version();
+        let new = |(id, state)| Held { id, version, state, steps: 0, tries: 0, fence: 1, began_at };
+        let held: Vec<Held> = begun.into_iter().map(new).collect();
+        store::insert(tx, kind.name(), &held, turn_ends(began_at)).await?;
         Ok(held)
     }
 

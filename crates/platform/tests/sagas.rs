@@ -17,7 +17,7 @@ use jangbu_platform::clock::{Clock, ManualClock};
 use jangbu_platform::db::{Db, Event, Fault, Tx, Value};
 use jangbu_platform::dice::Dice;
 use jangbu_platform::migrate::{self, Migration};
-use jangbu_platform::saga::{self, Kind, Pace, Rest, Runner, Step, TRIES_MAX, Turn};
+use jangbu_platform::saga::{self, Kind, Pace, Passage, Rest, Runner, Step, TRIES_MAX, Turn};
 use jangbu_platform::stand::drill::{Command, Drill, Subject};
 use jangbu_platform::stepped::{self, Disk, Group};
 use serde::{Deserialize, Serialize};
@@ -98,16 +98,12 @@ impl Kind for Carrying {
         };
         Ok(Turn { state: text(next), pace, why: format!("{outcome:?}") })
     }
-    fn write<'a>(
-        &'a self,
-        tx: &'a mut Tx,
-        id: SagaId,
-        before: &'a str,
-        turn: &'a Turn,
-    ) -> BoxFuture<'a, Result<(), Fault>> {
+    fn write<'a>(&'a self, tx: &'a mut Tx, passages: &'a [Passage<'a>]) -> BoxFuture<'a, Result<(), Fault>> {
         async move {
-            if before != turn.state {
-                note(tx, id, &turn.state).await?;
+            for Passage { id, before, turn } in passages {
+                if *before != turn.state {
+                    note(tx, *id, &turn.state).await?;
+                }
             }
             Ok(())
         }

@@ -1,8 +1,4 @@
 //! Beginning an exchange, and waiting for what comes of it.
-//!
-//! | per exchange | statements |
-//! |---|---|
-//! | beginning | one key, one quote, two limits read and written, one row each for exchange, passage and saga |
 
 use std::time::Duration;
 
@@ -11,24 +7,24 @@ use jangbu_contracts::deposit::Account;
 use jangbu_contracts::exchange::{self as wire, AskExchange};
 use jangbu_contracts::marks::AccountMark;
 use jangbu_kernel::defect::planted;
-use jangbu_kernel::id::{AccountId, CustomerId, ExchangeId, SagaId};
+use jangbu_kernel::id::{AccountId, CustomerId, ExchangeId};
 use jangbu_kernel::money::Currency;
 use jangbu_platform::ask::Outcome;
 use jangbu_platform::context::Context;
-use jangbu_platform::db::{Answer, Fault, Key, Recall, Tx};
+use jangbu_platform::db::{Fault, Key, Recall, Tx};
 use jangbu_platform::http::{Known, Refused};
 use jangbu_platform::kv::Lease;
 use jangbu_platform::probe;
 use jangbu_platform::saga::{Held, TURN_MS};
-use serde_json::json;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::begin::Beginning;
 use super::{desk, saga};
 use crate::Exchanges;
 use crate::domain::limits::Span;
-use crate::domain::plan::{Exchange, GIVE_UP_US, Instance, Leg, State};
+use crate::domain::plan::{Instance, State};
 use crate::domain::price::Side;
-use crate::store::exchanges::{self, Begun, Stored};
+use crate::store::exchanges::{self, Stored};
 use crate::store::limits;
 use crate::store::quotes::{self, Quote};
 
@@ -67,13 +63,12 @@ pub async fn exchange(
     usable(&quote, known.now)?;
     accounts(exchanges, &quote, body).await?;
     let lease = take_turn(exchanges, quote.customer).await?;
-    let begun = begin(exchanges, (key, hash), &quote, body).await;
-    let done = match begun {
-        Ok((id, Some(held))) => {
+    let asked = Beginning { key: key.clone(), hash, quote, body: body.clone() };
+    let done = match exchanges.beginning.begin(asked).await {
+        Ok((id, held)) => {
             wait(exchanges, held).await;
             Ok(Accepted { id, replay: false })
         }
-        Ok((id, None)) => Ok(Accepted { id, replay: true }),
         Err(refused) => Err(refused),
     };
     if let Some(lease) = lease
@@ -99,7 +94,11 @@ fn recalled(recall: Recall) -> Result<Option<ExchangeId>, Refused> {
     }
 }
 
-fn usable(quote: &Quote, now: jangbu_kernel::time::Timestamp) -> Result<(), Refused> {
+/// Whether a quote can be used.
+///
+/// # Errors
+/// It was used, or has expired.
+pub fn usable(quote: &Quote, now: jangbu_kernel::time::Timestamp) -> Result<(), Refused> {
     if let Some(by) = quote.exchange
         && !planted("quote-reused")
     {
@@ -177,86 +176,6 @@ async fn take_turn(exchanges: &Exchanges, customer: CustomerId) -> Result<Option
             Ok(None)
         }
     }
-}
-
-/// The unit of work that begins an exchange; without a saga when the same request began it meanwhile.
-async fn begin(
-    exchanges: &Exchanges,
-    (key, hash): (&Key, u64),
-    quote: &Quote,
-    body: &AskExchange,
-) -> Result<(ExchangeId, Option<Held>), Refused> {
-    let mut tx = exchanges.db.begin("exchange.begin").await?;
-    if let Some(id) = recalled(tx.recall(key, hash).await?)? {
-        return Ok((id, None));
-    }
-    let now = tx.now();
-    let quote = quotes::find(&mut tx, quote.id).await?.ok_or_else(no_quote)?;
-    if quote.exchange.is_some() {
-        probe::reached("exchanges-met-at-the-row-of-their-quote");
-    }
-    usable(&quote, now)?;
-    let firsts = Span::BOTH.map(|span| (span, span.first_day(now, exchanges.offset)));
-    let before = reserve(exchanges, &mut tx, &quote, firsts).await?;
-    let saga_id = SagaId::from_bytes(tx.new_id());
-    let id = saga::exchange_of(saga_id);
-    let snapshot = json!({
-        "quote": serde_json::from_str::<serde_json::Value>(&quote.snapshot).unwrap_or_default(),
-        "accounts": { "krw": body.krw_account, "fx": body.fx_account },
-        "limits_before": before,
-    });
-    let begun = Begun {
-        id,
-        quote: quote.id,
-        customer: quote.customer,
-        krw_account: body.krw_account,
-        fx_account: body.fx_account,
-        firsts,
-        snapshot: snapshot.to_string(),
-    };
-    exchanges::insert(&mut tx, &begun).await?;
-    quotes::used(&mut tx, quote.id, id).await?;
-    let state = saga::text(&plan(&quote, body, now.plus_micros(GIVE_UP_US).micros()))?;
-    let held = exchanges.runner.begin(&mut tx, saga_id, state).await?;
-    let kept = serde_json::to_string(&id).map_err(|e| Fault::Damaged(e.to_string()))?;
-    if !planted("exchange-key-not-kept") {
-        tx.remember(key, hash, &Answer { status: 201, body: kept }).await?;
-    }
-    tx.commit().await?;
-    Ok((id, Some(held)))
-}
-
-/// Reserves the exchange's won on both limits; what was taken before.
-async fn reserve(
-    exchanges: &Exchanges,
-    tx: &mut Tx,
-    quote: &Quote,
-    firsts: [(Span, jangbu_kernel::date::BusinessDate); 2],
-) -> Result<Vec<serde_json::Value>, Refused> {
-    let (mut before, won) = (Vec::new(), quote.amounts.won);
-    for (span, first) in firsts {
-        let usage = limits::usage(tx, quote.customer, span, first).await?;
-        let Some(reserved) = usage.reserve(span, won) else {
-            let (name, most, resets) = (span.name(), span.won_max(), span.resets_at(first, exchanges.offset));
-            let left = most - usage.used - usage.reserved;
-            let why =
-                format!("{won} won pass the limit of {most} won a {name}: {left} are left; it resets at {resets}");
-            return Err(Refused::new(Code::LimitExceeded, why));
-        };
-        limits::put(tx, quote.customer, span, first, reserved).await?;
-        before.push(json!({ "span": span.name(), "from": first, "used": usage.used, "reserved": usage.reserved }));
-    }
-    Ok(before)
-}
-
-fn plan(quote: &Quote, body: &AskExchange, until: i64) -> Exchange {
-    let won = Leg { instance: Instance::Krw, account: body.krw_account, amount: quote.amounts.won };
-    let foreign = Leg { instance: Instance::Fx, account: body.fx_account, amount: quote.amounts.foreign };
-    let (withdraw, deposit) = match quote.side {
-        Side::Buy => (won, foreign),
-        Side::Sell => (foreign, won),
-    };
-    Exchange { withdraw, deposit, until, state: State::Started }
 }
 
 /// Runs the saga in a task of its own and waits for its rest, no longer than the caller does.

@@ -26,7 +26,8 @@ use crate::Exchanges;
 use crate::domain::plan::{Instance, State, not_in_time};
 use crate::domain::price::Side;
 use crate::domain::stuck::{Fact, Facts};
-use crate::store::{exchanges, quotes};
+use crate::store::exchanges::{self, Passed};
+use crate::store::quotes;
 
 /// Times that one movement is asked for.
 const LOOKS_MAX: u32 = 3;
@@ -161,8 +162,8 @@ impl Action for ForceExchange {
                 exchanges::withdrew(tx, id, withdrawal).await?;
             }
             let why = format!("forced by two persons: {}", facts.said());
-            exchanges::passed(tx, id, &state, &why).await?;
-            decided(tx, id, &state).await?;
+            exchanges::passed(tx, &[Passed { id, state: &state, why: &why }]).await?;
+            decided(tx, &[(id, &state)]).await?;
             Ok(format!("{id} went from {} to {}: {}", stored.state, state.name(), facts.said()))
         }
         .boxed()

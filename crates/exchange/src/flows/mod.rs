@@ -1,6 +1,7 @@
 //! What is done, a unit of work each.
 
 pub mod alarm;
+pub mod begin;
 pub mod boards;
 pub mod desk;
 pub mod exchanges;

@@ -20,7 +20,8 @@ use jangbu_platform::saga::{self, Kind, Turn, key};
 
 use crate::domain::plan::{Because, Exchange, Heard, Leg, Pace, State, Step};
 use crate::domain::price::{Price, Side};
-use crate::store::{exchanges, limits, quotes};
+use crate::store::exchanges::{self, Passed, Terms};
+use crate::store::limits;
 
 /// The key under which a withdrawal is given back.
 const CANCEL: &str = "cancel";
@@ -175,37 +176,32 @@ impl Kind for Exchanging {
         let state = text(&Exchange { state, ..exchange }).map_err(|e| e.to_string())?;
         Ok(Turn { state, pace, why })
     }
-    fn write<'a>(
-        &'a self,
-        tx: &'a mut Tx,
-        id: SagaId,
-        before: &'a str,
-        turn: &'a Turn,
-    ) -> BoxFuture<'a, Result<(), Fault>> {
+    fn write<'a>(&'a self, tx: &'a mut Tx, passages: &'a [saga::Passage<'a>]) -> BoxFuture<'a, Result<(), Fault>> {
         async move {
             let damaged = |why: String| Fault::Damaged(why);
-            let before = read(self.version(), before).map_err(damaged)?;
-            let after = read(self.version(), &turn.state).map_err(damaged)?;
-            if before.state.name() == after.state.name() {
+            let mut moved = Vec::with_capacity(passages.len());
+            for passage in passages {
+                let before = read(self.version(), passage.before).map_err(damaged)?;
+                let after = read(self.version(), &passage.turn.state).map_err(damaged)?;
+                if before.state.name() != after.state.name() {
+                    moved.push((passage.id, before, after, passage.turn.why.as_str()));
+                }
+            }
+            if moved.is_empty() {
                 return Ok(());
             }
-            met(&before.state, &after.state);
-            exchanges::passed(tx, exchange_of(id), &after.state, &turn.why).await?;
-            let unknown = matches!(before.state, State::DepositResultCheckNeeded { .. });
-            if let State::WithdrawCancelNeeded { withdrawal, because } = &after.state
-                && !(planted("cancel-event-lost") && unknown)
-            {
-                give_up(tx, id, &after, *withdrawal, because)?;
+            moved.iter().for_each(|(_, before, after, _)| met(&before.state, &after.state));
+            let all: Vec<Passed<'_>> = moved
+                .iter()
+                .map(|(id, _, after, why)| Passed { id: exchange_of(*id), state: &after.state, why })
+                .collect();
+            exchanges::passed(tx, &all).await?;
+            for (id, before, after, _) in &moved {
+                given_up(tx, *id, before, after)?;
             }
-            if after.state.is_decided() {
-                if planted("given-up-twice")
-                    && let State::WithdrawCancelNeeded { withdrawal, because } = &before.state
-                {
-                    give_up(tx, id, &after, *withdrawal, because)?;
-                }
-                decided(tx, exchange_of(id), &after.state).await?;
-            }
-            Ok(())
+            let over: Vec<(ExchangeId, &State)> =
+                all.iter().filter(|passed| passed.state.is_decided()).map(|passed| (passed.id, passed.state)).collect();
+            decided(tx, &over).await
         }
         .boxed()
     }
@@ -239,6 +235,23 @@ fn met(before: &State, after: &State) {
     }
 }
 
+/// Tells of a withdrawal that this passage gives up.
+fn given_up(tx: &mut Tx, id: SagaId, before: &Exchange, after: &Exchange) -> Result<(), Fault> {
+    let unknown = matches!(before.state, State::DepositResultCheckNeeded { .. });
+    if let State::WithdrawCancelNeeded { withdrawal, because } = &after.state
+        && !(planted("cancel-event-lost") && unknown)
+    {
+        give_up(tx, id, after, *withdrawal, because)?;
+    }
+    if after.state.is_decided()
+        && planted("given-up-twice")
+        && let State::WithdrawCancelNeeded { withdrawal, because } = &before.state
+    {
+        give_up(tx, id, after, *withdrawal, because)?;
+    }
+    Ok(())
+}
+
 /// Tells that a withdrawal is given up.
 fn give_up(
     tx: &mut Tx,
@@ -260,44 +273,55 @@ fn give_up(
     Ok(())
 }
 
-/// Settles what was reserved and tells the decision.
+/// Settles what exchanges reserved, and tells how they were decided.
 ///
 /// # Errors
-/// The store failed, or what belongs to the exchange is missing.
-pub async fn decided(tx: &mut Tx, id: ExchangeId, state: &State) -> Result<(), Fault> {
-    let missing = |what: &str| Fault::Damaged(format!("{what} of {id} is missing"));
-    let stored = exchanges::find(tx, id).await?.ok_or_else(|| missing("the row"))?;
-    let quote = quotes::find(tx, stored.begun.quote).await?.ok_or_else(|| missing("the quote"))?;
-    let succeeded = matches!(state, State::ExchangeSucceeded { .. });
-    for (span, first) in stored.begun.firsts {
-        if planted("limit-leaks") && !succeeded {
-            continue;
-        }
-        let usage = limits::usage(tx, quote.customer, span, first).await?;
-        limits::put(tx, quote.customer, span, first, usage.settle(quote.amounts.won, succeeded)).await?;
+/// The store failed, or what belongs to an exchange is missing.
+pub async fn decided(tx: &mut Tx, over: &[(ExchangeId, &State)]) -> Result<(), Fault> {
+    if over.is_empty() {
+        return Ok(());
     }
+    let ids: Vec<ExchangeId> = over.iter().map(|(id, _)| *id).collect();
+    let all = exchanges::terms(tx, &ids).await?;
+    let terms = |id: &ExchangeId| all.get(id).ok_or_else(|| Fault::Damaged(format!("the row of {id} is missing")));
+    let limits_of = |terms: &Terms| terms.firsts.map(|(span, first)| (span, first, terms.customer));
+    let mut taken = limits::taken(tx, &all.values().flat_map(limits_of).collect()).await?;
+    for (id, state) in over {
+        let terms = terms(id)?;
+        let succeeded = matches!(state, State::ExchangeSucceeded { .. });
+        for limit in limits_of(terms) {
+            if planted("limit-leaks") && !succeeded {
+                continue;
+            }
+            taken.set(limit, taken.of(limit).settle(terms.amounts.won, succeeded));
+        }
+        let event = told(*id, terms, state, tx.now())?;
+        let payload = serde_json::to_string(&event).map_err(|e| Fault::Damaged(e.to_string()))?;
+        tx.emit(topics::EXCHANGE_DECIDED, &terms.customer.to_string(), ExchangeDecidedV1::TYPE, payload);
+    }
+    limits::put(tx, &taken).await
+}
+
+fn told(id: ExchangeId, terms: &Terms, state: &State, at: Timestamp) -> Result<ExchangeDecidedV1, Fault> {
     let rate = |price: Price| Rate::new(price.hundredths(), 2).map_err(|e| Fault::Damaged(format!("a price: {e}")));
-    let event = ExchangeDecidedV1 {
+    Ok(ExchangeDecidedV1 {
         exchange: id,
-        customer: quote.customer,
-        succeeded,
-        side: wire_side(quote.side),
-        currency: quote.quoted.currency,
-        rate: rate(quote.quoted.price)?,
-        unit: quote.quoted.unit,
-        mid: Some(rate(quote.mid)?),
-        foreign: quote.amounts.foreign,
-        krw: quote.amounts.won,
-        krw_account: Some(stored.begun.krw_account),
-        fx_account: Some(stored.begun.fx_account),
-        withdrawal: stored.withdrawal,
-        deposit: stored.deposit,
+        customer: terms.customer,
+        succeeded: matches!(state, State::ExchangeSucceeded { .. }),
+        side: wire_side(terms.side),
+        currency: terms.quoted.currency,
+        rate: rate(terms.quoted.price)?,
+        unit: terms.quoted.unit,
+        mid: Some(rate(terms.mid)?),
+        foreign: terms.amounts.foreign,
+        krw: terms.amounts.won,
+        krw_account: Some(terms.krw_account),
+        fx_account: Some(terms.fx_account),
+        withdrawal: terms.withdrawal,
+        deposit: terms.deposit,
         failure: state.because().map(|b| Failed { code: b.code.clone(), detail: b.detail.clone() }),
-        at: tx.now(),
-    };
-    let payload = serde_json::to_string(&event).map_err(|e| Fault::Damaged(e.to_string()))?;
-    tx.emit(topics::EXCHANGE_DECIDED, &quote.customer.to_string(), ExchangeDecidedV1::TYPE, payload);
-    Ok(())
+        at,
+    })
 }
 
 /// The wire's word for the domain's.

@@ -1,5 +1,7 @@
 //! Boards and discounts.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::db::{Fault, Inserted, Tx, Value};
@@ -25,6 +27,12 @@ pub async fn newest(tx: &mut Tx) -> Result<Option<Board>, Fault> {
         });
     }
     Ok(Some(Board { number, round: head.int(1), as_of: Timestamp::from_micros(head.int(2)), lines }))
+}
+
+/// The number of the newest board. What stands on a board never changes.
+pub async fn newest_number(tx: &mut Tx) -> Result<Option<i64>, Fault> {
+    let found = tx.query_one("SELECT number FROM board ORDER BY number DESC LIMIT 1", &[]).await?;
+    Ok(found.map(|r| r.int(0)))
 }
 
 /// How many boards a day has had.
@@ -73,12 +81,23 @@ impl DiscountOf {
     }
 }
 
-/// The discount that holds at an instant, basis points.
-pub async fn discount(tx: &mut Tx, of: DiscountOf, subject: &str, now: Timestamp) -> Result<Option<u32>, Fault> {
-    let sql = "SELECT bp FROM discount WHERE kind = ? AND subject = ? AND from_at <= ? AND until_at > ?";
-    let at = now.micros();
-    let found = tx.query_one(sql, &[of.name().into(), subject.into(), at.into(), at.into()]).await?;
-    Ok(found.map(|r| u32::try_from(r.int(0)).unwrap_or(0)))
+/// Discounts that hold at an instant, basis points, by subject.
+pub async fn discounts(
+    tx: &mut Tx,
+    of: DiscountOf,
+    subjects: &BTreeSet<String>,
+    now: Timestamp,
+) -> Result<BTreeMap<String, u32>, Fault> {
+    if subjects.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let sql = "SELECT subject, bp FROM discount WHERE kind = ? AND subject IN (?*) AND from_at <= ? AND until_at > ?";
+    let at = Value::Int(now.micros());
+    let mut params = vec![Value::Text(of.name())];
+    params.extend(subjects.iter().map(Value::from));
+    params.extend([at, at]);
+    let rows = tx.query(sql, &params).await?;
+    Ok(rows.iter().map(|r| (r.text(0).to_owned(), u32::try_from(r.int(1)).unwrap_or(0))).collect())
 }
 
 /// Sets a discount, in place of the one there was.

@@ -1,15 +1,17 @@
 //! Exchanges and the states that they passed through.
 
+use std::collections::BTreeMap;
+
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::defect::planted;
 use jangbu_kernel::id::{AccountId, CustomerId, ExchangeId, PostingId, QuoteId};
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::db::{Fault, Inserted, Row, Tx, Value};
 
-use super::{currency, side};
+use super::{currency, price, side};
 use crate::domain::limits::Span;
 use crate::domain::plan::{Because, State};
-use crate::domain::price::Side;
+use crate::domain::price::{Amounts, Price, Quoted, Side};
 use crate::proof::Kept;
 
 /// An exchange as it is begun.
@@ -46,31 +48,39 @@ pub struct Stored {
     pub because: Option<Because>,
 }
 
-/// Writes a new exchange in its first state.
-pub async fn insert(tx: &mut Tx, begun: &Begun) -> Result<(), Fault> {
-    let ids = [
-        begun.id.to_bytes(),
-        begun.quote.to_bytes(),
-        begun.customer.to_bytes(),
-        begun.krw_account.to_bytes(),
-        begun.fx_account.to_bytes(),
-    ];
-    let mut row: Vec<Value<'_>> = ids.iter().map(|id| Value::Bytes(id)).collect();
-    let [(_, day), (_, month)] = begun.firsts;
-    let rest: [Value<'_>; 5] = [
-        State::Started.name().into(),
-        day.days().into(),
-        month.days().into(),
-        (&begun.snapshot).into(),
-        tx.now().micros().into(),
-    ];
-    row.extend(rest);
+/// Writes new exchanges in their first state; a duplicate when a quote of them was used before.
+pub async fn insert(tx: &mut Tx, all: &[Begun]) -> Result<Inserted, Fault> {
+    let ids = |begun: &Begun| {
+        [
+            begun.id.to_bytes(),
+            begun.quote.to_bytes(),
+            begun.customer.to_bytes(),
+            begun.krw_account.to_bytes(),
+            begun.fx_account.to_bytes(),
+        ]
+    };
+    let ids: Vec<_> = all.iter().map(ids).collect();
+    let mut rows: Vec<Value<'_>> = Vec::with_capacity(all.len() * 10);
+    for (begun, ids) in all.iter().zip(&ids) {
+        let [(_, day), (_, month)] = begun.firsts;
+        let rest: [Value<'_>; 5] = [
+            State::Started.name().into(),
+            day.days().into(),
+            month.days().into(),
+            (&begun.snapshot).into(),
+            tx.now().micros().into(),
+        ];
+        rows.extend(ids.iter().map(|id| Value::Bytes(id)));
+        rows.extend(rest);
+    }
     let sql = "INSERT INTO exchange (id, quote, customer, krw_account, fx_account, state, day_first, month_first, \
                snapshot, began_at) VALUES (?*)";
-    match tx.insert(sql, &row).await? {
-        Inserted::New => pass(tx, begun.id, &State::Started, "the quote was accepted").await,
-        Inserted::Duplicate => Err(Fault::Busy("the exchange's id was taken".into())),
+    if tx.insert_rows(sql, 10, &rows).await? == Inserted::Duplicate {
+        return Ok(Inserted::Duplicate);
     }
+    let first = |begun: &Begun| Passed { id: begun.id, state: &State::Started, why: "the quote was accepted" };
+    pass(tx, &all.iter().map(first).collect::<Vec<_>>(), &BTreeMap::new()).await?;
+    Ok(Inserted::New)
 }
 
 /// One exchange.
@@ -79,8 +89,6 @@ pub async fn find(tx: &mut Tx, id: ExchangeId) -> Result<Option<Stored>, Fault> 
     let sql = "SELECT quote, customer, krw_account, fx_account, state, withdrawal, deposit, code, detail, day_first, \
                month_first, snapshot FROM exchange WHERE id = ? FOR UPDATE";
     let Some(r) = tx.query_one(sql, &[Value::Bytes(&bytes)]).await? else { return Ok(None) };
-    let posting = |i: usize| r.opt_bytes(i).and_then(|b| <[u8; 16]>::try_from(b).ok()).map(PostingId::from_bytes);
-    let day = |i: usize| BusinessDate::from_days(i32::try_from(r.int(i)).unwrap_or(0));
     let because = r
         .opt_text(7)
         .map(|code| Because { code: code.to_owned(), detail: r.opt_text(8).unwrap_or_default().to_owned() });
@@ -91,59 +99,144 @@ pub async fn find(tx: &mut Tx, id: ExchangeId) -> Result<Option<Stored>, Fault> 
             customer: CustomerId::from_bytes(r.id(1)),
             krw_account: AccountId::from_bytes(r.id(2)),
             fx_account: AccountId::from_bytes(r.id(3)),
-            firsts: [(Span::Day, day(9)), (Span::Month, day(10))],
+            firsts: [(Span::Day, day(&r, 9)), (Span::Month, day(&r, 10))],
             snapshot: r.text(11).to_owned(),
         },
         state: r.text(4).to_owned(),
-        withdrawal: posting(5),
-        deposit: posting(6),
+        withdrawal: posting(&r, 5),
+        deposit: posting(&r, 6),
         because,
     }))
 }
 
-/// Writes that an exchange came to a state, with what is known in it.
-pub async fn passed(tx: &mut Tx, id: ExchangeId, state: &State, why: &str) -> Result<(), Fault> {
-    let (bytes, now) = (id.to_bytes(), tx.now().micros());
-    if let Some(withdrawal) = state.withdrawal() {
-        withdrew(tx, id, withdrawal).await?;
-    }
-    let deposit = match state {
-        State::ExchangeSucceeded { deposit, .. } => Some(deposit.to_bytes()),
-        _ => None,
-    };
-    let because = state.because();
-    let row = [
-        state.name().into(),
-        deposit.as_ref().into(),
-        because.map(|b| b.code.as_str()).into(),
-        because.map(|b| b.detail.as_str()).into(),
-        state.is_decided().then_some(now).into(),
-        Value::Bytes(&bytes),
-    ];
-    let sql = "UPDATE exchange SET state = ?, deposit = ?, code = ?, detail = ?, decided_at = ? WHERE id = ?";
-    tx.execute(sql, &row).await?;
-    if planted("passage-not-written") && matches!(state, State::WithdrawCancelNeeded { .. }) {
-        return Ok(());
-    }
-    pass(tx, id, state, why).await
+/// A state that an exchange came to.
+#[derive(Clone, Copy, Debug)]
+pub struct Passed<'a> {
+    /// Which.
+    pub id: ExchangeId,
+    /// The state.
+    pub state: &'a State,
+    /// Why.
+    pub why: &'a str,
 }
 
-/// Notes the withdrawal. One that was given back stays on record.
+/// Writes that exchanges came to states, with what is known in them. A withdrawal that was given back stays on record.
+pub async fn passed(tx: &mut Tx, all: &[Passed<'_>]) -> Result<(), Fault> {
+    let now = tx.now().micros();
+    for Passed { id, state, .. } in all {
+        let withdrawal = state.withdrawal().map(PostingId::to_bytes);
+        let deposit = match state {
+            State::ExchangeSucceeded { deposit, .. } => Some(deposit.to_bytes()),
+            _ => None,
+        };
+        let because = state.because();
+        let id = id.to_bytes();
+        let row = [
+            state.name().into(),
+            withdrawal.as_ref().into(),
+            deposit.as_ref().into(),
+            because.map(|b| b.code.as_str()).into(),
+            because.map(|b| b.detail.as_str()).into(),
+            state.is_decided().then_some(now).into(),
+            Value::Bytes(&id),
+        ];
+        let sql = "UPDATE exchange SET state = ?, withdrawal = COALESCE(?, withdrawal), deposit = ?, code = ?, \
+                   detail = ?, decided_at = ? WHERE id = ?";
+        tx.execute(sql, &row).await?;
+    }
+    let ids: Vec<_> = all.iter().map(|passed| passed.id.to_bytes()).collect();
+    let params: Vec<Value<'_>> = ids.iter().map(|id| Value::Bytes(id)).collect();
+    let sql = "SELECT exchange, COUNT(*) FROM passage WHERE exchange IN (?*) GROUP BY exchange";
+    let rows = tx.query(sql, &params).await?;
+    let places = rows.iter().map(|r| (ExchangeId::from_bytes(r.id(0)), r.int(1))).collect();
+    let written = |passed: &&Passed<'_>| {
+        !(planted("passage-not-written") && matches!(passed.state, State::WithdrawCancelNeeded { .. }))
+    };
+    pass(tx, &all.iter().filter(written).copied().collect::<Vec<_>>(), &places).await
+}
+
+/// Notes the withdrawal of an exchange.
 pub async fn withdrew(tx: &mut Tx, id: ExchangeId, withdrawal: PostingId) -> Result<(), Fault> {
     let sql = "UPDATE exchange SET withdrawal = ? WHERE id = ?";
     tx.execute(sql, &[Value::Bytes(&withdrawal.to_bytes()), Value::Bytes(&id.to_bytes())]).await.map(drop)
 }
 
-async fn pass(tx: &mut Tx, id: ExchangeId, state: &State, why: &str) -> Result<(), Fault> {
-    let (bytes, now) = (id.to_bytes(), tx.now().micros());
-    let place = tx.query_one("SELECT COUNT(*) FROM passage WHERE exchange = ?", &[Value::Bytes(&bytes)]).await?;
-    let place = place.map_or(0, |r| r.int(0));
-    let row = [Value::Bytes(&bytes), place.into(), state.name().into(), now.into(), why.into()];
+/// Adds passages at the next places.
+async fn pass(tx: &mut Tx, all: &[Passed<'_>], places: &BTreeMap<ExchangeId, i64>) -> Result<(), Fault> {
+    if all.is_empty() {
+        return Ok(());
+    }
+    let now = tx.now().micros();
+    let ids: Vec<_> = all.iter().map(|passed| passed.id.to_bytes()).collect();
+    let mut rows: Vec<Value<'_>> = Vec::with_capacity(all.len() * 5);
+    for (Passed { id, state, why }, bytes) in all.iter().zip(&ids) {
+        let place = places.get(id).copied().unwrap_or(0);
+        rows.extend([Value::Bytes(bytes), place.into(), state.name().into(), now.into(), (*why).into()]);
+    }
     let sql = "INSERT INTO passage (exchange, place, state, passed_at, why) VALUES (?*)";
-    match tx.insert(sql, &row).await? {
+    match tx.insert_rows(sql, 5, &rows).await? {
         Inserted::New => Ok(()),
         Inserted::Duplicate => Err(Fault::Busy("another passage was written at the same moment".into())),
     }
+}
+
+/// What the end of an exchange needs to know of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Whose.
+    pub customer: CustomerId,
+    /// His account in won.
+    pub krw_account: AccountId,
+    /// His account in the currency.
+    pub fx_account: AccountId,
+    /// First days of the spans on whose limits it reserved.
+    pub firsts: [(Span, BusinessDate); 2],
+    /// The posting that withdrew.
+    pub withdrawal: Option<PostingId>,
+    /// The posting that deposited.
+    pub deposit: Option<PostingId>,
+    /// Buys or sells.
+    pub side: Side,
+    /// Currency, unit and the customer's price.
+    pub quoted: Quoted,
+    /// The board's base price.
+    pub mid: Price,
+    /// What was to be exchanged.
+    pub amounts: Amounts,
+}
+
+/// What the ends of exchanges need to know of them.
+pub async fn terms(tx: &mut Tx, ids: &[ExchangeId]) -> Result<BTreeMap<ExchangeId, Terms>, Fault> {
+    let ids: Vec<_> = ids.iter().map(|id| id.to_bytes()).collect();
+    let params: Vec<Value<'_>> = ids.iter().map(|id| Value::Bytes(id)).collect();
+    let sql = "SELECT e.id, e.customer, e.krw_account, e.fx_account, e.day_first, e.month_first, e.withdrawal, e.deposit, \
+               q.side, q.currency, q.unit, q.price, q.mid, q.foreign_amount, q.won \
+               FROM exchange e JOIN quote q ON q.id = e.quote WHERE e.id IN (?*)";
+    let mut all = BTreeMap::new();
+    for r in tx.query(sql, &params).await? {
+        let terms = Terms {
+            customer: CustomerId::from_bytes(r.id(1)),
+            krw_account: AccountId::from_bytes(r.id(2)),
+            fx_account: AccountId::from_bytes(r.id(3)),
+            firsts: [(Span::Day, day(&r, 4)), (Span::Month, day(&r, 5))],
+            withdrawal: posting(&r, 6),
+            deposit: posting(&r, 7),
+            side: side(r.text(8))?,
+            quoted: Quoted { currency: currency(r.text(9))?, unit: r.int(10), price: price(r.int(11))? },
+            mid: price(r.int(12))?,
+            amounts: Amounts { foreign: r.int(13), won: r.int(14) },
+        };
+        all.insert(ExchangeId::from_bytes(r.id(0)), terms);
+    }
+    Ok(all)
+}
+
+fn posting(r: &Row, i: usize) -> Option<PostingId> {
+    r.opt_bytes(i).and_then(|b| <[u8; 16]>::try_from(b).ok()).map(PostingId::from_bytes)
+}
+
+fn day(r: &Row, i: usize) -> BusinessDate {
+    BusinessDate::from_days(i32::try_from(r.int(i)).unwrap_or(0))
 }
 
 /// States that an exchange passed through, oldest first: name, instant, reason.

@@ -32,37 +32,43 @@ pub struct Quote {
     pub snapshot: String,
 }
 
-/// Writes a new quote.
-pub async fn insert(tx: &mut Tx, quote: &Quote) -> Result<(), Fault> {
-    let (id, customer) = (quote.id.to_bytes(), quote.customer.to_bytes());
-    let row = [
-        Value::Bytes(&id),
-        Value::Bytes(&customer),
-        side_text(quote.side).into(),
-        quote.quoted.currency.code().into(),
-        quote.quoted.unit.into(),
-        quote.quoted.price.hundredths().into(),
-        quote.mid.hundredths().into(),
-        quote.discount_bp.into(),
-        quote.amounts.foreign.into(),
-        quote.amounts.won.into(),
-        quote.expires_at.micros().into(),
-        Value::Null,
-        (&quote.snapshot).into(),
-    ];
+/// Writes new quotes. A quote is never changed: that it was used is seen by the exchange that names it.
+pub async fn insert(tx: &mut Tx, quotes: &[Quote]) -> Result<(), Fault> {
+    if quotes.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<_> = quotes.iter().map(|quote| (quote.id.to_bytes(), quote.customer.to_bytes())).collect();
+    let mut rows = Vec::with_capacity(quotes.len() * 12);
+    for (quote, (id, customer)) in quotes.iter().zip(&ids) {
+        let row: [Value<'_>; 12] = [
+            Value::Bytes(id),
+            Value::Bytes(customer),
+            side_text(quote.side).into(),
+            quote.quoted.currency.code().into(),
+            quote.quoted.unit.into(),
+            quote.quoted.price.hundredths().into(),
+            quote.mid.hundredths().into(),
+            quote.discount_bp.into(),
+            quote.amounts.foreign.into(),
+            quote.amounts.won.into(),
+            quote.expires_at.micros().into(),
+            (&quote.snapshot).into(),
+        ];
+        rows.extend(row);
+    }
     let sql = "INSERT INTO quote (id, customer, side, currency, unit, price, mid, discount_bp, foreign_amount, won, \
-               expires_at, exchange, snapshot) VALUES (?*)";
-    match tx.insert(sql, &row).await? {
+               expires_at, snapshot) VALUES (?*)";
+    match tx.insert_rows(sql, 12, &rows).await? {
         Inserted::New => Ok(()),
         Inserted::Duplicate => Err(Fault::Busy("the quote's id was taken".into())),
     }
 }
 
-/// One quote; locks it.
+/// One quote, with the exchange that used it.
 pub async fn find(tx: &mut Tx, id: QuoteId) -> Result<Option<Quote>, Fault> {
     let bytes = id.to_bytes();
-    let sql = "SELECT customer, side, currency, unit, price, mid, discount_bp, foreign_amount, won, expires_at, \
-               exchange, snapshot FROM quote WHERE id = ? FOR UPDATE";
+    let sql = "SELECT q.customer, q.side, q.currency, q.unit, q.price, q.mid, q.discount_bp, q.foreign_amount, q.won, \
+               q.expires_at, e.id, q.snapshot FROM quote q LEFT JOIN exchange e ON e.quote = q.id WHERE q.id = ?";
     let Some(r) = tx.query_one(sql, &[Value::Bytes(&bytes)]).await? else { return Ok(None) };
     let exchange = r.opt_bytes(10).and_then(|b| <[u8; 16]>::try_from(b).ok());
     Ok(Some(Quote {
@@ -77,10 +83,4 @@ pub async fn find(tx: &mut Tx, id: QuoteId) -> Result<Option<Quote>, Fault> {
         exchange: exchange.map(ExchangeId::from_bytes),
         snapshot: r.text(11).to_owned(),
     }))
-}
-
-/// Notes which exchange used a quote.
-pub async fn used(tx: &mut Tx, id: QuoteId, by: ExchangeId) -> Result<(), Fault> {
-    let (id, by) = (id.to_bytes(), by.to_bytes());
-    tx.execute("UPDATE quote SET exchange = ? WHERE id = ?", &[Value::Bytes(&by), Value::Bytes(&id)]).await.map(drop)
 }

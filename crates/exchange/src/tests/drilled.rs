@@ -1,5 +1,6 @@
 //! The exchange's saga under the drill that all sagas pass.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
@@ -60,11 +61,12 @@ impl Subject for Drilled {
                 exchange: None,
                 snapshot: "{}".into(),
             };
-            quotes::insert(tx, &quote).await?;
+            quotes::insert(tx, &[quote]).await?;
             let firsts = Span::BOTH.map(|span| (span, span.first_day(tx.now(), OFFSET)));
-            for (span, first) in firsts {
-                limits::put(tx, customer, span, first, Usage { used: 7, reserved: WON }).await?;
-            }
+            let of = firsts.map(|(span, first)| (span, first, customer));
+            let mut taken = limits::taken(tx, &BTreeSet::from(of)).await?;
+            of.into_iter().for_each(|limit| taken.set(limit, Usage { used: 7, reserved: WON }));
+            limits::put(tx, &taken).await?;
             let account = |n| AccountId::from_parts(1_767_225_600_000, n);
             let (krw_account, fx_account) = (account(1), account(2));
             let begun = Begun {
@@ -76,7 +78,7 @@ impl Subject for Drilled {
                 firsts,
                 snapshot: "{}".into(),
             };
-            exchanges::insert(tx, &begun).await?;
+            let _ = exchanges::insert(tx, &[begun]).await?;
             let won = Leg { instance: Instance::Krw, account: krw_account, amount: WON };
             let foreign = Leg { instance: Instance::Fx, account: fx_account, amount: CENTS };
             let (withdraw, deposit) = if self.0 == Side::Buy { (won, foreign) } else { (foreign, won) };

@@ -79,7 +79,9 @@ pub async fn run(args: &Args) -> Result<Report, Failure> {
 
 async fn measure(args: &Args, place: &Place) -> Result<Report, Failure> {
     if args.accounts < args.callers() {
-        return Err(Failure::Use("a customer exchanges once at a time: there must be as many --accounts as --callers".into()));
+        return Err(Failure::Use(
+            "a customer exchanges once at a time: there must be as many --accounts as --callers".into(),
+        ));
     }
     let bank = place.open(Arc::new(RealClock), &SERVICES).await?;
     let router = with_fallbacks(bank.router.clone());

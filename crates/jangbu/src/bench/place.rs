@@ -63,7 +63,9 @@ impl Place {
         let servers = brokers(args)?;
         let redis = args.redis.clone().or_else(|| std::env::var("JANGBU_TEST_REDIS").ok());
         let redis = redis.filter(|url| !url.is_empty()).ok_or_else(|| {
-            Failure::Use("which Redis? Name it by --redis or JANGBU_TEST_REDIS; `cargo xtask servers start` starts one".into())
+            Failure::Use(
+                "which Redis? Name it by --redis or JANGBU_TEST_REDIS; `cargo xtask servers start` starts one".into(),
+            )
         })?;
         let server = Server::mysql(&dir).map_err(|e| Failure::World(format!("no server to measure: {e}")))?;
         let store = Store::server(&server.database(&namespace.replace('-', "_")));

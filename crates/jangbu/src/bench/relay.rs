@@ -86,7 +86,8 @@ async fn log(args: &Args, dir: &Path, topic: &str) -> Result<Log, Failure> {
         return Ok(Log::open_embedded(&dir.join("log.db"), Arc::new(RealClock), Dice::from_os()).await?);
     }
     let servers = super::place::brokers(args)?;
-    let settings = Settings { servers, partitions: PARTITIONS, replicas: None, retention_days: 1, namespace: String::new() };
+    let settings =
+        Settings { servers, partitions: PARTITIONS, replicas: None, retention_days: 1, namespace: String::new() };
     Ok(Kafka::open(&settings, &[topic.to_owned()]).await?)
 }
 

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
+use jangbu_kernel::id::SagaId;
 use jangbu_kernel::time::Timestamp;
-use tokio::sync::{mpsc, oneshot};
 
-use super::{Held, Kind, Pace, Rest, STEPS_MAX, TRIES_MAX, Turn, micros, store, turn_ends, wait_ms};
-use crate::db::{Db, Fault, Tx};
-use crate::{probe, task};
+use super::store::{self, Standing};
+use super::{Held, Kind, Pace, Passage, Rest, STEPS_MAX, TRIES_MAX, Turn, micros, turn_ends, wait_ms};
+use crate::db::{Db, Fault};
+use crate::gather::Gather;
+use crate::probe;
 
 /// Steps kept by one unit of work at most.
 const STEPS_PER_TX_MAX: usize = 128;
@@ -32,84 +35,70 @@ struct Done {
     /// Or why its state can't be read.
     made: Result<Made, String>,
     chance: u64,
-    answer: oneshot::Sender<Result<Kept, Fault>>,
 }
 
 /// The way to the task that writes.
-pub(super) struct Lane(mpsc::Sender<Done>);
+pub(super) struct Lane(Gather<Done, Kept>);
 
 impl Lane {
     /// Starts the task; it ends when the lane is dropped.
     pub(super) fn start(db: Db, kind: Arc<dyn Kind>) -> Lane {
-        let (queue, mut done) = mpsc::channel(STEPS_QUEUED_MAX);
-        task::spawn(async move {
-            let mut batch = Vec::new();
-            while done.recv_many(&mut batch, STEPS_PER_TX_MAX).await > 0 {
-                keep(&db, &kind, std::mem::take(&mut batch)).await;
-            }
-        });
-        Lane(queue)
+        Lane(Gather::start(STEPS_PER_TX_MAX, STEPS_QUEUED_MAX, move |done: &[Done]| {
+            let (db, kind) = (db.clone(), Arc::clone(&kind));
+            async move { write(&db, kind.as_ref(), done).await }.boxed()
+        }))
     }
 
     /// Keeps what a step came to.
     pub(super) async fn keep(&self, held: Held, made: Result<Made, String>, chance: u64) -> Result<Kept, Fault> {
-        let (answer, kept) = oneshot::channel();
-        let gone = || Fault::Unavailable("sagas are shutting down".into());
-        self.0.send(Done { held, made, chance, answer }).await.map_err(|_| gone())?;
-        kept.await.map_err(|_| gone())?
+        self.0.ask(Done { held, made, chance }).await
     }
 }
 
-/// Keeps a batch; when that fails, each alone, so that one which can't be kept holds up nobody.
-async fn keep(db: &Db, kind: &Arc<dyn Kind>, batch: Vec<Done>) {
-    let together = write(db, kind, &batch).await;
-    match together {
-        Ok(kept) => answer(batch.into_iter().zip(kept.into_iter().map(Ok))),
-        Err(e) if batch.len() == 1 => answer(batch.into_iter().zip([Err(e)])),
-        Err(_) => {
-            for one in batch {
-                let alone = std::slice::from_ref(&one);
-                let kept = write(db, kind, alone).await.map(|mut kept| kept.pop());
-                let kept = kept.and_then(|kept| kept.ok_or_else(|| Fault::Damaged("a step without answer".into())));
-                answer([(one, kept)]);
-            }
-        }
-    }
-}
-
-fn answer(kept: impl IntoIterator<Item = (Done, Result<Kept, Fault>)>) {
-    for (done, kept) in kept {
-        let _ = done.answer.send(kept); // who no longer waits finds it in the table
-    }
-}
-
-async fn write(db: &Db, kind: &Arc<dyn Kind>, batch: &[Done]) -> Result<Vec<Kept>, Fault> {
+/// Keeps steps in one unit of work.
+async fn write(db: &Db, kind: &dyn Kind, batch: &[Done]) -> Result<Vec<Kept>, Fault> {
     let mut tx = db.begin("saga.step").await?;
-    let mut kept = Vec::with_capacity(batch.len());
-    for done in batch {
-        kept.push(write_one(&mut tx, kind, done).await?);
+    let ids: Vec<SagaId> = batch.iter().map(|done| done.held.id).collect();
+    let fences = store::fences(&mut tx, &ids).await?;
+    let is_held = |done: &Done| fences.get(&done.held.id) == Some(&done.held.fence);
+    let passages: Vec<Passage<'_>> = batch.iter().filter(|done| is_held(done)).filter_map(passage).collect();
+    if !passages.is_empty() {
+        kind.write(&mut tx, &passages).await?;
     }
+    let now = tx.now();
+    let after = |done: &Done| if is_held(done) { leads(kind, done, now) } else { After::TakenOver };
+    let after: Vec<After> = batch.iter().map(after).collect();
+    if after.iter().any(|after| matches!(after, After::TakenOver)) {
+        probe::reached("saga-turn-taken-over");
+    }
+    let standing: Vec<Standing<'_>> =
+        batch.iter().zip(&after).filter_map(|(done, after)| after.standing(done)).collect();
+    store::update(&mut tx, kind.name(), &standing).await?;
+    let is_over = |(done, after): (&Done, &After)| matches!(after, After::Over(_)).then_some(done.held.id);
+    let over: Vec<SagaId> = batch.iter().zip(&after).filter_map(is_over).collect();
+    store::end(&mut tx, &over).await?;
     tx.commit().await?;
-    Ok(kept)
+    Ok(after.into_iter().map(After::kept).collect())
 }
 
-async fn write_one(tx: &mut Tx, kind: &Arc<dyn Kind>, done: &Done) -> Result<Kept, Fault> {
-    let Done { held, made, chance, .. } = done;
-    if !store::is_held(tx, held).await? {
-        probe::reached("saga-turn-taken-over");
-        return Ok(Kept::Rests(Rest::TakenOver));
-    }
-    let Made { step, turn } = match made {
-        Ok(made) => made,
-        Err(why) => {
-            store::update(tx, held, "", None, why).await?;
-            return Ok(Kept::Rests(Rest::Person(held.state.clone())));
-        }
-    };
-    kind.write(tx, held.id, &held.state, turn).await?;
+fn passage(done: &Done) -> Option<Passage<'_>> {
+    let made = done.made.as_ref().ok()?;
+    Some(Passage { id: done.held.id, before: &done.held.state, turn: &made.turn })
+}
+
+/// What a step made of an instance.
+enum After {
+    TakenOver,
+    Unreadable(String),
+    Over(String),
+    Stands { next: Held, due: Option<Timestamp>, pace: Pace },
+}
+
+fn leads(kind: &dyn Kind, done: &Done, now: Timestamp) -> After {
+    let held = &done.held;
+    let Ok(Made { turn, .. }) = &done.made else { return After::Unreadable(held.state.clone()) };
     if turn.pace == Pace::End {
-        store::forget(tx, held.id).await?;
-        return Ok(Kept::Rests(Rest::Ended(turn.state.clone())));
+        return After::Over(turn.state.clone());
     }
     let next = Held {
         version: kind.version(),
@@ -118,14 +107,33 @@ async fn write_one(tx: &mut Tx, kind: &Arc<dyn Kind>, done: &Done) -> Result<Kep
         tries: if turn.pace == Pace::Again { held.tries + 1 } else { 0 },
         ..held.clone()
     };
-    let due =
-        if next.steps < STEPS_MAX && next.tries < TRIES_MAX { due(&next, turn.pace, tx.now(), *chance) } else { None };
-    store::update(tx, &next, step, due, &turn.why).await?;
-    Ok(match (due, turn.pace) {
-        (None, _) => Kept::Rests(Rest::Person(next.state)),
-        (Some(_), Pace::On) => Kept::Goes(next),
-        (Some(_), _) => Kept::Rests(Rest::Waits(next.state)),
-    })
+    let goes_on = next.steps < STEPS_MAX && next.tries < TRIES_MAX;
+    let due = if goes_on { due(&next, turn.pace, now, done.chance) } else { None };
+    After::Stands { next, due, pace: turn.pace }
+}
+
+impl After {
+    /// The row as it is to stand, where there is one of ours.
+    fn standing<'a>(&'a self, done: &'a Done) -> Option<Standing<'a>> {
+        match (self, &done.made) {
+            (After::Unreadable(_), Err(why)) => Some(Standing { held: &done.held, step: "", due: None, why }),
+            (After::Stands { next, due, .. }, Ok(Made { step, turn })) => {
+                Some(Standing { held: next, step, due: *due, why: &turn.why })
+            }
+            _ => None,
+        }
+    }
+
+    fn kept(self) -> Kept {
+        match self {
+            After::TakenOver => Kept::Rests(Rest::TakenOver),
+            After::Unreadable(state) => Kept::Rests(Rest::Person(state)),
+            After::Over(state) => Kept::Rests(Rest::Ended(state)),
+            After::Stands { next, due: None, .. } => Kept::Rests(Rest::Person(next.state)),
+            After::Stands { next, pace: Pace::On, .. } => Kept::Goes(next),
+            After::Stands { next, .. } => Kept::Rests(Rest::Waits(next.state)),
+        }
+    }
 }
 
 /// When an instance is taken next by others than its holder; none when a person has to say so.

@@ -1,5 +1,7 @@
 //! All SQL of sagas.
 
+use std::collections::BTreeMap;
+
 use jangbu_kernel::id::SagaId;
 use jangbu_kernel::time::Timestamp;
 
@@ -74,25 +76,51 @@ pub async fn waiting_for_a_person(
     Ok(rows.iter().map(row).collect())
 }
 
-pub(super) async fn insert(tx: &mut Tx, name: &str, held: &Held, due: Timestamp) -> Result<(), Fault> {
-    let (id, now) = (held.id.to_bytes(), tx.now().micros());
-    let row = [
-        Value::Bytes(&id),
-        name.into(),
-        held.version.into(),
-        (&held.state).into(),
-        "".into(),
-        0.into(),
-        0.into(),
-        held.fence.into(),
-        due.micros().into(),
-        "".into(),
-        now.into(),
-        now.into(),
-    ];
-    let sql = "INSERT INTO saga (id, name, version, state, step, steps, tries, fence, due_at, why, began_at, moved_at) \
-               VALUES (?*)";
-    match tx.insert(sql, &row).await? {
+/// An instance as it is to stand.
+pub(super) struct Standing<'a> {
+    pub(super) held: &'a Held,
+    pub(super) step: &'a str,
+    /// None when it waits for a person.
+    pub(super) due: Option<Timestamp>,
+    pub(super) why: &'a str,
+}
+
+const COLUMNS: &str = "(id, name, version, state, step, steps, tries, fence, due_at, why, began_at, moved_at)";
+const WIDTH: usize = 12;
+
+/// The rows of instances; their ids beside them.
+fn values<'a>(name: &'a str, all: &'a [Standing<'_>], ids: &'a [[u8; 16]], now: Timestamp) -> Vec<Value<'a>> {
+    let mut rows = Vec::with_capacity(all.len() * WIDTH);
+    for (standing, id) in all.iter().zip(ids) {
+        let held = standing.held;
+        let why = standing.why.char_indices().nth(WHY_CHARS_MAX).map_or(standing.why, |(end, _)| &standing.why[..end]);
+        let row: [Value<'a>; WIDTH] = [
+            Value::Bytes(id),
+            name.into(),
+            held.version.into(),
+            (&held.state).into(),
+            standing.step.into(),
+            held.steps.into(),
+            held.tries.into(),
+            held.fence.into(),
+            standing.due.map(Timestamp::micros).into(),
+            why.into(),
+            held.began_at.micros().into(),
+            now.micros().into(),
+        ];
+        rows.extend(row);
+    }
+    rows
+}
+
+pub(super) async fn insert(tx: &mut Tx, name: &str, held: &[Held], due: Timestamp) -> Result<(), Fault> {
+    if held.is_empty() {
+        return Ok(());
+    }
+    let standing = |held| Standing { held, step: "", due: Some(due), why: "" };
+    let (all, ids): (Vec<_>, Vec<_>) = held.iter().map(|held| (standing(held), held.id.to_bytes())).unzip();
+    let rows = values(name, &all, &ids, tx.now());
+    match tx.insert_rows(&format!("INSERT INTO saga {COLUMNS} VALUES (?*)"), WIDTH, &rows).await? {
         Inserted::New => Ok(()),
         Inserted::Duplicate => Err(Fault::Busy("the saga's id was taken".into())),
     }
@@ -106,7 +134,7 @@ pub(super) async fn next_due(tx: &mut Tx, name: &str) -> Result<Option<i64>, Fau
 
 /// Takes the turns of what is due.
 pub(super) async fn take_due(tx: &mut Tx, name: &str, until: Timestamp, limit: u32) -> Result<Vec<Held>, Fault> {
-    let sql = "SELECT id, version, state, steps, tries, fence FROM saga WHERE name = ? AND due_at <= ? \
+    let sql = "SELECT id, version, state, steps, tries, fence, began_at FROM saga WHERE name = ? AND due_at <= ? \
                ORDER BY due_at, id LIMIT ? FOR UPDATE SKIP LOCKED";
     let now = tx.now().micros();
     let rows = tx.query(sql, &[name.into(), now.into(), limit.into()]).await?;
@@ -119,6 +147,7 @@ pub(super) async fn take_due(tx: &mut Tx, name: &str, until: Timestamp, limit: u
             steps: count(r.int(3)),
             tries: count(r.int(4)),
             fence: r.int(5) + 1,
+            began_at: Timestamp::from_micros(r.int(6)),
         };
         let id = held.id.to_bytes();
         let sql = "UPDATE saga SET fence = ?, due_at = ? WHERE id = ?";
@@ -128,37 +157,34 @@ pub(super) async fn take_due(tx: &mut Tx, name: &str, until: Timestamp, limit: u
     Ok(taken)
 }
 
-/// Whether the turn is still the holder's; locks the row.
-pub(super) async fn is_held(tx: &mut Tx, held: &Held) -> Result<bool, Fault> {
-    let id = held.id.to_bytes();
-    let found = tx.query_one("SELECT fence FROM saga WHERE id = ? FOR UPDATE", &[Value::Bytes(&id)]).await?;
-    Ok(found.is_some_and(|r| r.int(0) == held.fence))
+/// The numbers of the present turns of instances, of those that have not ended; locks their rows.
+pub(super) async fn fences(tx: &mut Tx, ids: &[SagaId]) -> Result<BTreeMap<SagaId, i64>, Fault> {
+    let mut ids: Vec<[u8; 16]> = ids.iter().map(|id| id.to_bytes()).collect();
+    ids.sort_unstable();
+    let params: Vec<Value<'_>> = ids.iter().map(|id| Value::Bytes(id)).collect();
+    let rows = tx.query("SELECT id, fence FROM saga WHERE id IN (?*) ORDER BY id FOR UPDATE", &params).await?;
+    Ok(rows.iter().map(|r| (SagaId::from_bytes(r.id(0)), r.int(1))).collect())
 }
 
-/// Writes an instance as it is after a step; `next` holds its numbers, and `due` is none when it waits for a person.
-pub(super) async fn update(
-    tx: &mut Tx,
-    next: &Held,
-    step: &str,
-    due: Option<Timestamp>,
-    why: &str,
-) -> Result<(), Fault> {
-    let why: String = why.chars().take(WHY_CHARS_MAX).collect();
-    let (id, now) = (next.id.to_bytes(), tx.now().micros());
-    let sql = "UPDATE saga SET version = ?, state = ?, step = ?, steps = ?, tries = ?, due_at = ?, why = ?, \
-               moved_at = ? WHERE id = ?";
-    let row = [
-        next.version.into(),
-        (&next.state).into(),
-        step.into(),
-        next.steps.into(),
-        next.tries.into(),
-        due.map(Timestamp::micros).into(),
-        (&why).into(),
-        now.into(),
-        Value::Bytes(&id),
-    ];
-    tx.execute(sql, &row).await.map(drop)
+/// Writes instances as they are after a step; their rows are there and locked.
+pub(super) async fn update(tx: &mut Tx, name: &str, all: &[Standing<'_>]) -> Result<(), Fault> {
+    if all.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<[u8; 16]> = all.iter().map(|standing| standing.held.id.to_bytes()).collect();
+    let rows = values(name, all, &ids, tx.now());
+    let _ = tx.insert_rows(&format!("REPLACE INTO saga {COLUMNS} VALUES (?*)"), WIDTH, &rows).await?; // they were there
+    Ok(())
+}
+
+/// Takes instances out of the table: they have ended.
+pub(super) async fn end(tx: &mut Tx, ids: &[SagaId]) -> Result<(), Fault> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<[u8; 16]> = ids.iter().map(|id| id.to_bytes()).collect();
+    let params: Vec<Value<'_>> = ids.iter().map(|id| Value::Bytes(id)).collect();
+    tx.execute("DELETE FROM saga WHERE id IN (?*)", &params).await.map(drop)
 }
 
 /// Takes an instance out of the table: it has ended, or is settled by other means.
@@ -166,8 +192,7 @@ pub(super) async fn update(
 /// # Errors
 /// The engine failed.
 pub async fn forget(tx: &mut Tx, id: SagaId) -> Result<(), Fault> {
-    let id = id.to_bytes();
-    tx.execute("DELETE FROM saga WHERE id = ?", &[Value::Bytes(&id)]).await.map(drop)
+    end(tx, &[id]).await
 }
 
 pub(super) async fn retry(tx: &mut Tx, id: SagaId) -> Result<bool, Fault> {
