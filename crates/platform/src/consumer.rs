@@ -37,6 +37,8 @@ pub const TRIES_MAX: u32 = 5;
 const BACKOFF_MS_FIRST: u64 = 20;
 /// How long a consumer waits for events before it looks whether there is something else to do, in milliseconds.
 const IDLE_MS_MAX: u64 = 200;
+/// How long it waits after events that were fewer than it takes at once, in milliseconds: the next ones come together.
+const GATHER_MS: u64 = 10;
 /// How long a consumer that is told to end goes on taking what is there, in milliseconds. More may come all the time.
 const STOPPING_MS_MAX: u64 = 5_000;
 /// How long an event that was taken is remembered, in microseconds: thirty days.
@@ -138,7 +140,12 @@ impl Consumer {
                         tracing::warn!(group = self.group, error = %e, "old events could not be forgotten");
                     }
                 }
-                Ok(_) => failures = 0,
+                Ok(taken) => {
+                    failures = 0;
+                    if taken < self.handler.events_per_tx_max() as usize && !stop.is_stopping() {
+                        tokio::time::sleep(Duration::from_millis(GATHER_MS)).await;
+                    }
+                }
                 Err(e) => {
                     tracing::warn!(group = self.group, error = %e, "events could not be taken; trying again");
                     if stop.is_stopping() {

@@ -20,6 +20,9 @@ const EVENTS_PER_ROUND_MAX: u32 = 2_000;
 const IDS_PER_DELETE: usize = 64;
 /// How long a turn lasts, in microseconds; it is renewed at half of it.
 const TURN_US: i64 = 5_000_000;
+/// How long it waits after a round that was not full, in milliseconds: what is told meanwhile shares the next one's
+/// flushes, which else would keep those waiting who tell it.
+const GATHER_MS: u64 = 10;
 /// How long a relay sleeps when nothing wakes it, in milliseconds.
 const IDLE_MS_MAX: u64 = 200;
 
@@ -180,6 +183,9 @@ pub async fn run(
         match round(outgoing.as_ref(), &log).await {
             Ok(0) if stop.is_stopping() => break,
             Ok(0) => idle().await,
+            Ok(sent) if sent < EVENTS_PER_ROUND_MAX as usize && !stop.is_stopping() => {
+                tokio::time::sleep(Duration::from_millis(GATHER_MS)).await;
+            }
             Ok(_) => {}
             Err(e) => {
                 tracing::warn!(service, error = %e, "the relay could not send; trying again");

@@ -22,7 +22,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::postings::owned;
 use super::{Api, wire as convert};
-use crate::domain::book::Marks;
+use crate::domain::book::{Account, Marks, Owner};
 use crate::domain::decide::Refusal;
 use crate::domain::eligibility::number_of;
 use crate::flows::accounts::{self, Kept, Opening, Shown};
@@ -92,6 +92,11 @@ pub async fn open_account(
 async fn show(api: &Api, no: u64) -> Result<Option<wire::Account>, Refused> {
     let found = api.ledger.look(no, |account, owner| (account.clone(), owner));
     let Some((account, owner)) = found.await? else { return Ok(None) };
+    described(api, account, owner).await
+}
+
+async fn described(api: &Api, account: Account, owner: Owner) -> Result<Option<wire::Account>, Refused> {
+    let no = account.no;
     let mut tx = api.ledger.db.read("deposit.describe").await?;
     let Some((number, product)) = store::accounts::describe(&mut tx, no).await? else { return Ok(None) };
     Ok(Some(convert::account(&account, owner, number, product)))
@@ -104,8 +109,10 @@ async fn show(api: &Api, no: u64) -> Result<Option<wire::Account>, Refused> {
     responses((status = 200, body = wire::Account)),
 )]
 pub async fn show_account(State(api): State<Api>, known: Known, InPath(id): InPath<AccountId>) -> Answer {
-    owned(&api, &known, id).await?;
-    json(200, &show(&api, number_of(id)).await?.ok_or_else(Refused::not_found)?, false)
+    let found = api.ledger.look(number_of(id), |account, owner| (account.clone(), owner)).await?;
+    let found = found.filter(|(account, _)| account.id == id && known.may_see(&account.customer.to_string()));
+    let (account, owner) = found.ok_or_else(Refused::not_found)?;
+    json(200, &described(&api, account, owner).await?.ok_or_else(Refused::not_found)?, false)
 }
 
 /// Query of the list of accounts.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, try_join_all};
 use tokio::sync::{Notify, OwnedMutexGuard};
 
 use super::{Engine, Record};
@@ -152,9 +152,10 @@ impl Member for Polling {
 
     fn taken(&mut self) -> BoxFuture<'_, Result<(), Fault>> {
         Box::pin(async move {
-            for given in &self.given {
-                self.turns.engine.commit(&self.group, &given.topic, given.part, given.next).await?;
-            }
+            // At once, so that they share a flush.
+            let (engine, group) = (&self.turns.engine, &self.group);
+            let noted = self.given.iter().map(|given| engine.commit(group, &given.topic, given.part, given.next));
+            try_join_all(noted).await?;
             self.given.clear();
             Ok(())
         })
