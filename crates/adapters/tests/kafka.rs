@@ -47,6 +47,12 @@ async fn kafka_keeps_the_promises() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_without_topics_opens() {
+    let Some(settings) = settings() else { return };
+    Kafka::open(&settings, &[]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_topic_that_does_not_fit_is_refused_with_the_remedy() {
     let Some(settings) = settings() else { return };
     let topic = topic();

@@ -12,7 +12,11 @@ mod faults;
 mod feeding;
 mod kill;
 mod midnight;
+
 mod positions;
+
+mod parts;
+
 mod proved;
 mod races;
 mod running;
