@@ -9,9 +9,10 @@ use std::time::Duration;
 /// Names a server of the MySQL kind: `mysql://user:password@host:port`, where the user may make databases.
 pub const MYSQL_VARIABLE: &str = "JANGBU_TEST_MYSQL";
 
-/// How often a server is asked whether it is there, and how many times.
+/// How often a server is asked whether it is there, and how many times: two minutes, since a machine may be busy with
+/// other tests.
 const LOOK: Duration = Duration::from_millis(50);
-const LOOKS_MAX: u32 = 600;
+const LOOKS_MAX: u32 = 2_400;
 
 /// A server. Dropped, a private one ends; it also ends when this process is killed.
 #[derive(Debug)]

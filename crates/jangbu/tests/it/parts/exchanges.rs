@@ -24,6 +24,8 @@ const PEOPLE: usize = 6;
 const FIRST_MONEY: i64 = 100_000_000;
 /// Exchanges that are asked for at a time in the end.
 const DECIDED_AT_ONCE: usize = 12;
+/// The largest exchange, cents: so small that a day's limit has room for tens of thousands.
+const CENTS_MAX: u64 = 60;
 /// How long all of them may take to be decided once nothing is in their way: the longest wait of a saga that has met
 /// three outages, and some.
 const DECIDED: Duration = Duration::from_secs(400);
@@ -113,7 +115,7 @@ impl Exchangers {
     async fn exchange(&self, person: usize, dice: &Dice) -> bool {
         let Person { customer, won, dollars } = self.people[person];
         let side = if dice.below(2) == 0 { Side::Buy } else { Side::Sell };
-        let amount = Amount::new(i64::try_from(1 + dice.below(500)).unwrap() * 10).unwrap();
+        let amount = Amount::new(i64::try_from(1 + dice.below(CENTS_MAX)).unwrap()).unwrap();
         let asked =
             AskQuote { customer, side, currency: Currency::USD, amount, amount_in: AmountIn::Foreign, campaign: None };
         let client = &self.client;
