@@ -150,6 +150,8 @@ pub struct Ledger {
     unfolded: Mutex<FxHashSet<u64>>,
     /// What a database that others write too offered when it was last read.
     offered: Mutex<shared::Offered>,
+    /// Numbers and products' codes of accounts that were shown.
+    described: Mutex<FxHashMap<u64, (String, String)>>,
 }
 
 /// The ledger to oneself: nothing is decided that is not also in this unit of work or before it. Dropped before it is
@@ -213,6 +215,7 @@ impl Ledger {
             next_fold: Mutex::default(),
             unfolded: Mutex::default(),
             offered: Mutex::default(),
+            described: Mutex::default(),
         }
     }
 

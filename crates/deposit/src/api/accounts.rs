@@ -96,9 +96,7 @@ async fn show(api: &Api, no: u64) -> Result<Option<wire::Account>, Refused> {
 }
 
 async fn described(api: &Api, account: Account, owner: Owner) -> Result<Option<wire::Account>, Refused> {
-    let no = account.no;
-    let mut tx = api.ledger.db.read("deposit.describe").await?;
-    let Some((number, product)) = store::accounts::describe(&mut tx, no).await? else { return Ok(None) };
+    let Some((number, product)) = api.ledger.describe(account.no).await? else { return Ok(None) };
     Ok(Some(convert::account(&account, owner, number, product)))
 }
 

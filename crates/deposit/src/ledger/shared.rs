@@ -9,6 +9,9 @@ use super::{Ledger, Product, State};
 use crate::domain::book::{Account, Owner};
 use crate::store;
 
+/// Accounts whose numbers and products are kept in memory; when there are more, all are forgotten.
+const DESCRIBED_MAX: usize = 65_536;
+
 /// The products as last read, and how many versions they were.
 #[derive(Default)]
 pub(super) struct Offered {
@@ -53,6 +56,27 @@ impl Ledger {
         let Some(account) = found else { return Ok(None) };
         let owner = store::accounts::owner(&mut tx, account.customer).await?.unwrap_or_default();
         Ok(Some(look(&account, owner)))
+    }
+
+    /// The number and the product's code of an account that is durable. Neither ever changes, so they are kept in memory,
+    /// whoever else writes.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub async fn describe(&self, no: u64) -> Result<Option<(String, String)>, Fault> {
+        let known = self.described.lock().await.get(&no).cloned();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let found = store::accounts::describe(&mut self.db.read("deposit.describe").await?, no).await?;
+        if let Some(found) = &found {
+            let mut described = self.described.lock().await;
+            if described.len() >= DESCRIBED_MAX {
+                described.clear();
+            }
+            described.insert(no, found.clone());
+        }
+        Ok(found)
     }
 
     /// The greatest account number given out, of a state that is about to give out the next: nobody else does until the

@@ -48,6 +48,9 @@ pub struct Args {
     /// Every command touches one customer account.
     #[arg(long)]
     hot: bool,
+    /// Ledgers of the instance on one database, each with its own connections and memory; for posting on mysql.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
+    replicas: u32,
     /// How long it is measured, after a warm-up.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3_600))]
     seconds: u32,
@@ -106,6 +109,9 @@ pub fn run(args: Args) -> Ended {
     };
     if !runs {
         return Err(Failure::Use(format!("{} does not run on {}; leave --engine out", args.name, args.engine)));
+    }
+    if args.replicas > 1 && (args.name != "posting" || args.engine != "mysql") {
+        return Err(Failure::Use("--replicas is for posting with --engine mysql".into()));
     }
     let report = match args.name.as_str() {
         "posting" => crate::runtime()?.block_on(posting::run(&args, posting::Way::Combined)),

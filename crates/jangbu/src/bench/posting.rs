@@ -55,6 +55,8 @@ pub struct Bench {
     pub ledger: Arc<Ledger>,
     /// The way in.
     pub combiner: Combiner,
+    /// The ways in of all replicas.
+    replicas: Vec<Combiner>,
     /// Its accounts.
     pub accounts: Vec<AccountId>,
     /// Where it lives.
@@ -97,7 +99,13 @@ impl Bench {
         let day = clock.now().business_date(UtcOffset::SEOUL);
         let combiner = Combiner::start(Arc::clone(&ledger));
         let keys = AtomicU64::new(0);
-        let mut bench = Bench { ledger, combiner, accounts: Vec::new(), dir, day, keys, _server: server };
+        let mut replicas = vec![combiner.clone()];
+        for _ in 1..args.replicas {
+            let db = store.open(KRW.name, Arc::clone(&clock), Dice::from_os()).await?;
+            let other = Ledger::new(db, KRW.name, 1, UtcOffset::SEOUL, Dice::from_os());
+            replicas.push(Combiner::start(Arc::new(other)));
+        }
+        let mut bench = Bench { ledger, combiner, replicas, accounts: Vec::new(), dir, day, keys, _server: server };
         bench.open_accounts(args).await?;
         Ok(bench)
     }
@@ -187,14 +195,14 @@ pub async fn run(args: &Args, way: Way) -> Result<Report, Failure> {
     let caller = |n: u32| {
         let (bench, measuring, stopping, turns) =
             (Arc::clone(&bench), Arc::clone(&measuring), Arc::clone(&stopping), Arc::clone(&turns));
-        let (batch, hot) = (args.batch as usize, args.hot);
+        let (batch, hot, replica) = (args.batch as usize, args.hot, n as usize % args.replicas as usize);
         tokio::spawn(async move {
             let (mut counted, mut throws) = (Counted::default(), Throws::new(u64::from(n) + 1));
             while !stopping.load(Relaxed) {
                 let commands: Vec<Command> = (0..batch).map(|_| bench.transfer(&mut throws, hot)).collect();
                 let asked = Instant::now();
                 let outcomes = match way {
-                    Way::Combined => bench.combiner.post(commands).await?,
+                    Way::Combined => bench.replicas[replica].post(commands).await?,
                     Way::OnePerTx => alone(&bench.ledger, &turns, commands).await?,
                 };
                 if measuring.load(Relaxed) {
@@ -285,6 +293,6 @@ fn report(
         refused: all.refused,
         books_ok,
         memory_bytes,
-        more: BTreeMap::new(),
+        more: BTreeMap::from([("replicas", u64::from(args.replicas))]),
     })
 }

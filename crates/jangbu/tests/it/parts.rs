@@ -285,6 +285,17 @@ impl World {
     }
 }
 
+/// Tells what the processes logged last, when the test fails while it is held.
+struct Logged<'a>(&'a World);
+
+impl Drop for Logged<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("{}", self.0.bank.logged());
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn real_parts_fail_under_load_and_nothing_answered_is_lost() {
     if let Some(why) = servers::missing() {
@@ -313,7 +324,9 @@ async fn real_parts_fail_under_load_and_nothing_answered_is_lost() {
         }
         println!("{rounds} x {fault} in {:?}", began.elapsed());
     }
+    let logged = Logged(&world);
     world.account_for_all().await;
+    drop(logged);
     world.bank.close();
     let (ok, said) = world.bank.check();
     assert!(ok, "{said}");
