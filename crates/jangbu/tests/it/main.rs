@@ -12,11 +12,8 @@ mod faults;
 mod feeding;
 mod kill;
 mod midnight;
-
-mod positions;
-
 mod parts;
-
+mod positions;
 mod proved;
 mod races;
 mod running;
