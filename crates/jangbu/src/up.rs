@@ -42,7 +42,7 @@ pub struct Args {
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     customers: Option<u32>,
     /// How long each board of past euro reference rates stands, like 30s or 1m, or `off`; 30s unless told, off with a
-    /// manual clock.
+    /// manual clock or where nobody lives.
     #[arg(long)]
     feed: Option<String>,
     /// Whose time it is: the machine's, or one that stands still and is moved by `POST /sim/v1/clock`.
@@ -80,7 +80,11 @@ pub fn run(args: Args) -> Ended {
 /// How long each board stands; none when none is published.
 fn feed(args: &Args) -> Result<Option<Duration>, Failure> {
     match args.feed.as_deref() {
-        None => Ok((args.clock == ClockKind::Real).then_some(BOARD_STANDS_UNLESS_TOLD)),
+        // Whoever works with an empty bank publishes his own boards, and would meet these as jumps.
+        None => {
+            let lives = args.clock == ClockKind::Real && args.customers != Some(0);
+            Ok(lives.then_some(BOARD_STANDS_UNLESS_TOLD))
+        }
         Some("off") => Ok(None),
         Some(every) => {
             let seconds = crate::token::seconds(every).filter(|seconds| *seconds > 0);
