@@ -110,6 +110,15 @@ impl Teller {
         true
     }
 
+    /// Looks at an account as the books show it; whether there was an answer.
+    pub async fn glance(&self, instance: &str, account: AccountId) -> bool {
+        let Ok(shown) = self.client.deposit(instance).account(account).await.reply() else { return false };
+        if let Some(auditor) = &self.auditor {
+            auditor.glanced(&shown);
+        }
+        true
+    }
+
     /// Posts many commands at once. The keys must differ.
     ///
     /// # Errors

@@ -221,7 +221,8 @@ fn reversal(book: &Book, original: Option<&Original>, date: BusinessDate) -> Res
         failures.reversed_account(book, no, Direction::Credit, amount, date);
         plan = plan.credit(no, amount);
         if let Some((_, effect)) = plan.credit.as_mut() {
-            (effect.counted, effect.given_back_to) = (-amount, Some(original.counted_on));
+            let times = if planted("limit-given-back-twice") { 2 } else { 1 };
+            (effect.counted, effect.given_back_to) = (-amount * times, Some(original.counted_on));
         }
     }
     plan.bank = original.bank;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jangbu_contracts::accounting::TaxPayment;
 use jangbu_contracts::channel::AccountScreen;
+use jangbu_contracts::deposit::Account;
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::{AccountId, PostingId};
 use jangbu_kernel::money::Currency;
@@ -43,13 +44,19 @@ impl Auditor {
         touched
     }
 
+    /// Somebody saw an account.
+    pub fn glanced(&self, shown: &Account) {
+        let (account, serial, balance) = (shown.id, shown.last_serial, shown.ledger_balance);
+        self.state().looks.push(Look { account, serial, balance });
+    }
+
     /// A customer saw his screen, which he had asked for on the day `asked`.
     pub fn looked(&self, screen: &AccountScreen, asked: BusinessDate) {
         let latest = self.ahead.now().business_date(UtcOffset::SEOUL);
-        let mut state = self.state();
         let shown = &screen.account;
-        let (account, serial, balance) = (shown.id, shown.last_serial, shown.ledger_balance);
-        state.looks.push(Look { account, serial, balance });
+        let account = shown.id;
+        self.glanced(shown);
+        let mut state = self.state();
         if let Some(interest) = &screen.interest
             && (interest.as_of < asked
                 || interest.as_of > latest

@@ -551,14 +551,21 @@ async fn claim(town: &Town, who: usize, day: BusinessDate, dice: &Dice, by: (&Ti
     if sent == midnight {
         probe::reached("claim-in-the-first-microsecond-of-a-day");
     }
-    match dice.below(8) {
+    match dice.below(10) {
         0..=2 => drop(teller.claim(KRW, &key, account).await),
         3..=5 => drop(teller.claim_by_channel(KRW, &key, account).await),
         6 => {
             tokio::join!(teller.screen(account), teller.screen(account));
             teller.claim_by_channel(KRW, &key, account).await;
         }
-        _ => drop(race(&teller, [key, format!("again-{day}")], account).await),
+        7 => drop(race(&teller, [key, format!("again-{day}")], account).await),
+        // The first payment of the day and the claim meet: the batch that ends the day also pays for it.
+        _ => {
+            let (amount, memo) = (Amount::new(1).map_err(|e| e.to_string())?, None);
+            let payment = Command::Credit { account, amount, source: "cash".to_owned(), memo };
+            let paid = town.keys.next();
+            tokio::join!(town.service.post(KRW, &paid, &payment), teller.claim(KRW, &key, account));
+        }
     }
     if sent < midnight && time.now() > midnight {
         probe::reached("claim-sent-before-midnight-and-answered-after");

@@ -1,6 +1,7 @@
 //! A hand: does one thing after the other for the people it acts for.
 
 mod changing;
+mod minding;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +47,10 @@ pub struct Habits {
     pub look: u64,
     /// Money is exchanged for money of another kind.
     pub exchange: u64,
+    /// A payment is undone, and what that gives back to the limits is spent at once.
+    pub regret: u64,
+    /// Looked at while the answer to a payment is waited for.
+    pub glance_per_mille: u64,
     /// Tapped twice: the same request twice at once.
     pub double_tap_per_mille: u64,
     /// Sent again after the answer, under the same key.
@@ -77,6 +82,8 @@ impl Habits {
             race: about(2),
             look: about(3),
             exchange: about(12),
+            regret: about(3),
+            glance_per_mille: about(60),
             double_tap_per_mille: about(40),
             again_per_mille: about(40),
             altered_per_mille: about(20),
@@ -90,17 +97,39 @@ impl Habits {
     pub fn swarm(dice: &Dice) -> Habits {
         let mut habits = Habits::wild(dice);
         let Habits {
-            salary, cash, hold, settle, reverse, claim, batch, overdraw, abroad, race, look, exchange, ..
+            salary,
+            cash,
+            hold,
+            settle,
+            reverse,
+            claim,
+            batch,
+            overdraw,
+            abroad,
+            race,
+            look,
+            exchange,
+            regret,
+            ..
         } = &mut habits;
-        for weight in [salary, cash, hold, settle, reverse, claim, batch, overdraw, abroad, race, look, exchange] {
+        let first = [salary, cash, hold, settle, reverse, claim, batch];
+        for weight in first.into_iter().chain([overdraw, abroad, race, look, exchange, regret]) {
             match dice.below(8) {
                 0 => *weight = 0,
                 1 => *weight *= 6,
                 _ => {}
             }
         }
-        let Habits { double_tap_per_mille, again_per_mille, altered_per_mille, give_up_per_mille, .. } = &mut habits;
-        for per_mille in [double_tap_per_mille, again_per_mille, altered_per_mille, give_up_per_mille] {
+        let Habits {
+            glance_per_mille,
+            double_tap_per_mille,
+            again_per_mille,
+            altered_per_mille,
+            give_up_per_mille,
+            ..
+        } = &mut habits;
+        let others = [double_tap_per_mille, again_per_mille, altered_per_mille, give_up_per_mille];
+        for per_mille in others.into_iter().chain([glance_per_mille]) {
             match dice.below(6) {
                 0 => *per_mille = 0,
                 1 => *per_mille *= 4,
@@ -127,6 +156,8 @@ impl Habits {
             race: 0,
             look: 0,
             exchange: 0,
+            regret: 0,
+            glance_per_mille: 0,
             double_tap_per_mille: 5,
             again_per_mille: 3,
             altered_per_mille: 1,
@@ -201,7 +232,7 @@ impl Hand {
         let h = &self.habits;
         let weights = [
             h.pay, h.salary, h.cash, h.hold, h.settle, h.reverse, h.claim, h.batch, h.overdraw, h.abroad, h.race,
-            h.look, h.exchange,
+            h.look, h.exchange, h.regret,
         ];
         let mut at = self.dice.below(weights.iter().sum());
         let choice = weights.iter().position(|weight| {
@@ -245,6 +276,7 @@ impl Hand {
             }
             11 => return Ok(self.town.teller(who)?.screen(account).await),
             12 if !self.town.abroad.is_empty() => return self.change().await,
+            13 => return Ok(self.regret(&service, account).await),
             8 => {
                 let amount = self.too_much(account);
                 let transfer = Command::Transfer { from: account, to: self.payee(who), amount, memo: None };
@@ -368,7 +400,7 @@ impl Hand {
                 Said::Problem(problem) => (true, problem.status == 422),
                 Said::Unknown(_) => (false, false),
             },
-            What::Post(command) => match teller.post(instance, key, command).await.said {
+            What::Post(command) => match self.post(instance, teller, key, command).await.said {
                 Said::Reply(posting) => {
                     if instance == KRW {
                         self.remember(&posting);
