@@ -354,7 +354,9 @@ impl Known {
             // It was read before what is known was heard.
             return if span.begun > self.heard { Err(both()) } else { Ok(()) };
         }
-        if before.len() == after.len() && self.shown != *shown {
+        // Why it is stuck depends on when one asks, and on who does.
+        let bare = |x: &Exchange| Exchange { stuck: None, ..x.clone() };
+        if before.len() == after.len() && bare(&self.shown) != bare(shown) {
             return Err(both());
         }
         if !self.is_decided() && fx::is_decided(&shown.state) {
