@@ -15,7 +15,7 @@ use jangbu_platform::db::{Fault, Key, Recall, Tx};
 use jangbu_platform::http::{Known, Refused};
 use jangbu_platform::kv::Lease;
 use jangbu_platform::probe;
-use jangbu_platform::saga::{Held, TURN_MS};
+use jangbu_platform::saga::{Held, Rest, TURN_MS};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::begin::Beginning;
@@ -59,19 +59,39 @@ pub async fn exchange(
     let quote = quotes::find(&mut tx, body.quote).await?;
     drop(tx);
     let quote = quote.filter(|quote| planted("quote-of-others") || known.may_see(&quote.customer.to_string()));
-    let quote = quote.ok_or_else(no_quote)?;
+    let done = match quote {
+        Some(quote) => first(exchanges, known, (key, hash), quote, body).await,
+        None => Err(no_quote()),
+    };
+    let Err(refused) = done else { return done };
+    // The same request may have been carried out meanwhile, by another process or before its answer was lost, and stand
+    // in its own way.
+    let mut tx = exchanges.db.read("exchange.look_again").await?;
+    match recalled(tx.recall(key, hash).await?)? {
+        Some(id) => Ok(Accepted { id, replay: true }),
+        None => Err(refused),
+    }
+}
+
+/// Begins an exchange whose key was not known a moment ago.
+async fn first(
+    exchanges: &Exchanges,
+    known: &Known,
+    (key, hash): (&Key, u64),
+    quote: Quote,
+    body: &AskExchange,
+) -> Result<Accepted, Refused> {
     usable(&quote, known.now)?;
     accounts(exchanges, &quote, body).await?;
     let lease = take_turn(exchanges, quote.customer).await?;
     let asked = Beginning { key: key.clone(), hash, quote, body: body.clone() };
-    let done = match exchanges.beginning.begin(asked).await {
-        Ok((id, held)) => {
-            wait(exchanges, held).await;
-            Ok(Accepted { id, replay: false })
-        }
-        Err(refused) => Err(refused),
+    let begun = exchanges.beginning.begin(asked).await;
+    let (done, over) = match begun {
+        Ok((id, held)) => (Ok(Accepted { id, replay: false }), wait(exchanges, held).await),
+        Err(refused) => (Err(refused), true),
     };
-    if let Some(lease) = lease
+    // What is not decided keeps the customer's turn until that expires.
+    if let Some(lease) = lease.filter(|_| over)
         && let Err(e) = exchanges.kv.release_lease(lease).await
     {
         tracing::debug!(error = %e, "a lease stays until it expires");
@@ -178,17 +198,18 @@ async fn take_turn(exchanges: &Exchanges, customer: CustomerId) -> Result<Option
     }
 }
 
-/// Runs the saga in a task of its own and waits for its rest, no longer than the caller does.
-async fn wait(exchanges: &Exchanges, held: Held) {
+/// Runs the saga in a task of its own and waits for its rest, no longer than the caller does; whether it was decided.
+async fn wait(exchanges: &Exchanges, held: Held) -> bool {
     let left = Context::current().map_or(Duration::from_millis(WAIT_MS_MAX), |context| context.left());
     let left = left.saturating_sub(Duration::from_millis(MARGIN_MS));
     let run = exchanges.runner.go(held);
     match tokio::time::timeout(left, run).await {
-        Ok(Ok(Ok(_rest))) => {}
+        Ok(Ok(Ok(rest))) => return matches!(rest, Rest::Ended(_)),
         Ok(Ok(Err(e))) => tracing::warn!(error = %e, "a step could not be kept; it will be repeated"),
         Ok(Err(e)) => tracing::warn!(error = %e, "an exchange's task ended early; the sweep goes on"),
         Err(_) => {} // it goes on without him
     }
+    false
 }
 
 /// An exchange as shown.

@@ -270,3 +270,13 @@ impl World {
         [self.post(&self.service, &path, "n", &body).await.code(), self.post(&customer, &path, "n", &body).await.code()]
     }
 }
+
+#[tokio::test]
+async fn what_is_not_decided_keeps_the_customers_turn_for_a_while() {
+    let world = World::with_board().await;
+    let (customer, accounts, _) = world.stuck(1).await;
+    let quote = world.quote(customer, "buy", 50_000, "foreign").await.text_of("id");
+    assert_eq!(world.exchange("second", &quote, accounts).await.code(), "EXCHANGE_IN_PROGRESS");
+    world.pass(21);
+    assert_eq!(world.exchange("second", &quote, accounts).await.code(), "", "it is taken up");
+}
