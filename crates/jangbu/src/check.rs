@@ -246,9 +246,15 @@ impl Check {
         db: &Db,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<(), Failure> {
-        let journals = self.ledger.as_mut().and_then(|ledger| ledger.journals.remove(spec.name));
+        let (beside, journals) = match &mut self.ledger {
+            Some(ledger) => (true, ledger.journals.remove(spec.name)),
+            None => (false, None),
+        };
         let mut postings = Postings::beside(journals.unwrap_or_default());
         let mut see = |moved: jangbu_deposit::domain::proof::Moved| {
+            if !beside {
+                return; // there is nothing to hold them against, and all would be kept as differing
+            }
             let (customers, tax) = (moved.customers.into(), moved.tax.into());
             postings.see(Moved { seq: moved.seq, currency: moved.currency, customers, tax });
         };
