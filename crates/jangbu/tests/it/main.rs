@@ -16,6 +16,7 @@ mod parts;
 mod positions;
 mod proved;
 mod races;
+mod races_exchange;
 mod running;
 mod server;
 mod shared;
