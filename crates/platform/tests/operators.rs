@@ -345,7 +345,7 @@ async fn wrong_calls_change_nothing() {
         ("service:x", "POST", &redrive, "", 403, "FORBIDDEN"),
         ("service:x", "POST", &drop, reason, 403, "FORBIDDEN"),
         ("service:x", "GET", "audit", "", 403, "FORBIDDEN"),
-        ("service:x", "GET", "approvals", "", 403, "FORBIDDEN"),
+        ("customer:x", "GET", "approvals", "", 403, "FORBIDDEN"),
         ("operator:kim", "GET", "dead-letters/x", "", 404, "NOT_FOUND"),
         ("operator:kim", "GET", &format!("dead-letters/{other}"), "", 404, "NOT_FOUND"),
         ("operator:kim", "POST", &format!("dead-letters/{other}/redrive"), "", 404, "NOT_FOUND"),

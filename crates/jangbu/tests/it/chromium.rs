@@ -63,6 +63,12 @@ impl Chromium {
 
     /// Orders something and waits for what comes of it.
     pub fn order(&mut self, method: &str, params: &Value) -> Value {
+        let message = self.answer(method, params);
+        assert!(message["error"].is_null(), "{method} {params}: {message}");
+        message["result"].clone()
+    }
+
+    fn answer(&mut self, method: &str, params: &Value) -> Value {
         self.last_id += 1;
         let mut message = json!({"id": self.last_id, "method": method, "params": params});
         if !self.session.is_empty() {
@@ -73,8 +79,7 @@ impl Chromium {
         loop {
             let message = self.messages.recv_timeout(PATIENCE).unwrap_or_else(|e| panic!("{method}: {e}"));
             if message["id"] == self.last_id {
-                assert!(message["error"].is_null(), "{method} {params}: {message}");
-                return message["result"].clone();
+                return message;
             }
             self.hear(&message);
         }
@@ -105,10 +110,16 @@ impl Chromium {
 
     /// The value of an expression in the page.
     pub fn value(&mut self, expression: &str) -> Value {
+        self.asked(expression).unwrap_or_else(|why| panic!("{expression}: {why}"))
+    }
+
+    /// The same, or why there is none: a page that is just being left has no values.
+    fn asked(&mut self, expression: &str) -> Result<Value, String> {
         let params = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
-        let got = self.order("Runtime.evaluate", &params);
-        assert!(got["exceptionDetails"].is_null(), "{expression}: {got}");
-        got["result"]["value"].clone()
+        let message = self.answer("Runtime.evaluate", &params);
+        let got = &message["result"];
+        let good = message["error"].is_null() && got["exceptionDetails"].is_null();
+        good.then(|| got["result"]["value"].clone()).ok_or_else(|| message.to_string())
     }
 
     /// The text of an element, as a reader sees it.
@@ -120,7 +131,7 @@ impl Chromium {
     /// Waits until an expression in the page is true.
     pub fn until(&mut self, expression: &str) {
         let until = Instant::now() + PATIENCE;
-        while self.value(expression) != json!(true) {
+        while self.asked(expression) != Ok(json!(true)) {
             if Instant::now() > until {
                 panic!("it never came that {expression}; the page says: {}", self.text("body"));
             }
