@@ -21,7 +21,7 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
   test         format, tidy, lints, licences and all tests; what CI runs (also: ci)
   tidy         the house rules alone, in a second
-  sim [--minutes M] [--seed S] [--compare] [--binary FILE]
+  sim [--minutes M] [--seed S] [--compare] [--require-rare] [--binary FILE]
                the deterministic simulation on all cores of a release build, for 5 minutes unless told; the summary goes
                to target/sim-summary.json; --compare first holds the hashes of two runs and of the debug build together
   servers start|stop|status [--dir DIR]

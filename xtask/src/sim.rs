@@ -17,6 +17,7 @@ pub struct Asked {
     seed: Option<u64>,
     binary: Option<PathBuf>,
     compare: bool,
+    require_rare: bool,
 }
 
 impl Asked {
@@ -25,23 +26,29 @@ impl Asked {
     /// # Errors
     /// They make no sense.
     pub fn read(words: &[&str]) -> Result<Asked, String> {
-        let mut asked = Asked { minutes: MINUTES, seed: None, binary: None, compare: false };
+        let mut asked = Asked { minutes: MINUTES, seed: None, binary: None, compare: false, require_rare: false };
         let mut words = words.iter();
         while let Some(word) = words.next() {
-            if *word == "--compare" {
-                asked.compare = true;
-                continue;
-            }
-            let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
-            let number = || value.parse::<u64>().map_err(|_| format!("{word} needs a number, not {value:?}"));
             match *word {
-                "--minutes" => asked.minutes = number()?,
-                "--seed" => asked.seed = Some(number()?),
-                "--binary" => asked.binary = Some(PathBuf::from(value)),
-                other => return Err(format!("{other:?} is no option of sim")),
+                "--compare" => asked.compare = true,
+                "--require-rare" => asked.require_rare = true,
+                _ => asked.value(word, words.next())?,
             }
         }
         Ok(asked)
+    }
+
+    /// Takes a word with its value.
+    fn value(&mut self, word: &str, value: Option<&&str>) -> Result<(), String> {
+        let value = value.ok_or_else(|| format!("{word} needs a value"))?;
+        let number = || value.parse::<u64>().map_err(|_| format!("{word} needs a number, not {value:?}"));
+        match word {
+            "--minutes" => self.minutes = number()?,
+            "--seed" => self.seed = Some(number()?),
+            "--binary" => self.binary = Some(PathBuf::from(value)),
+            other => return Err(format!("{other:?} is no option of sim")),
+        }
+        Ok(())
     }
 }
 
@@ -70,6 +77,9 @@ pub fn run(root: &Path, asked: &Asked) -> Result<(), String> {
     command.arg("sim").args(["--seconds", &(asked.minutes * 60).to_string(), "--summary"]).arg(&summary);
     if let Some(seed) = asked.seed {
         command.args(["--seed", &seed.to_string()]);
+    }
+    if asked.require_rare {
+        command.arg("--require-rare");
     }
     let status = command.current_dir(root).status().map_err(|e| format!("{}: {e}", binary.display()))?;
     println!("summary: {}", summary.display());
@@ -107,8 +117,9 @@ mod tests {
 
     #[test]
     fn what_is_asked_is_read() {
-        let asked = Asked::read(&["--minutes", "2", "--seed", "9", "--compare"]).unwrap();
-        assert_eq!(asked, Asked { minutes: 2, seed: Some(9), binary: None, compare: true });
+        let asked = Asked::read(&["--minutes", "2", "--seed", "9", "--compare", "--require-rare"]).unwrap();
+        let all = Asked { minutes: 2, seed: Some(9), binary: None, compare: true, require_rare: true };
+        assert_eq!(asked, all);
         assert_eq!(Asked::read(&[]).unwrap().minutes, MINUTES);
         for wrong in [&["--minutes"][..], &["--minutes", "many"], &["--sead", "1"]] {
             assert!(Asked::read(wrong).is_err(), "{wrong:?}");
