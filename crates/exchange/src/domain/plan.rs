@@ -277,7 +277,6 @@ impl Exchange {
                 (State::ExchangeFailed { because }, Pace::End)
             }
             Heard::Refused(_) => (self.state.clone(), Pace::Person),
-            Heard::NotFound if planted("cancel-not-awaited") => (State::ExchangeFailed { because }, Pace::End),
             Heard::NotFound | Heard::Unknown(_) => (self.state.clone(), Pace::Again),
         }
     }
