@@ -2,7 +2,7 @@
 //! files of `deploy/`.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -143,7 +143,13 @@ fn open(home: &Path, servers: &Servers) -> Bank {
             .replace("listen 8080", &format!("listen 127.0.0.1:{}", ports[4]));
         let config = write("nginx.conf", text);
         bases.push(format!("http://127.0.0.1:{}", ports[4]));
-        Command::new("nginx").arg("-c").arg(config).args(["-g", "daemon off;"]).spawn().unwrap()
+        let front = Command::new("nginx").arg("-c").arg(config).args(["-g", "daemon off;"]).spawn().unwrap();
+        let until = Instant::now() + PATIENCE;
+        while TcpStream::connect(("127.0.0.1", ports[4])).is_err() {
+            assert!(Instant::now() < until, "nginx does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        front
     });
     Bank { running, front, bases, keys }
 }
