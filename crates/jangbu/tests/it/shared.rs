@@ -95,7 +95,9 @@ fn here(text: &str, home: &Path, servers: &Servers, ports: &[u16]) -> String {
         .iter()
         .fold(text.to_owned(), |text, (there, process)| text.replace(there, &format!("127.0.0.1:{}", port(process))));
     // Nobody asks these in this test.
-    let text = text.replace("deposit-fx:8083", "127.0.0.1:1").replace("channel:8085", "127.0.0.1:1");
+    let text = ["deposit-fx:8083", "channel:8085", "exchange:8086"]
+        .iter()
+        .fold(text, |text, unasked| text.replace(unasked, "127.0.0.1:1"));
     let text = text.replace("/var/lib/jangbu", &home.join("bank").display().to_string());
     let text = text.replace("/tmp/nginx", &home.join("nginx").display().to_string());
     let redis = format!("url = \"{}\"\nnamespace = \"it-{}\"", servers.redis, std::process::id());
