@@ -55,8 +55,8 @@ const KAFKA_AWAY_MS: u64 = 30_000;
 const SETTLED: Duration = Duration::from_secs(90);
 /// Decided requests that are sent again in the end.
 const SENT_AGAIN: usize = 100;
-/// Room of the disk on which the database is.
-const DISK: &str = "size=400m";
+/// Room of the disk on which the database is: more than thirty rounds write.
+const DISK: &str = "size=1g";
 
 const FAULTS: [&str; 10] = [
     "service_killed",
