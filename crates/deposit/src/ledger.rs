@@ -289,7 +289,7 @@ impl Ledger {
     /// The store can't be read, or the flush failed.
     pub async fn look<T>(&self, no: u64, look: impl Fn(&Account, Owner) -> T) -> Result<Option<T>, Fault> {
         if !self.db.sole_owner() {
-            return self.look_stored(no, look).await;
+            return Ok(self.stored(&[no]).await?.pop().map(|(account, owner)| look(&account, owner)));
         }
         let mut waited = None;
         loop {
@@ -321,6 +321,21 @@ impl Ledger {
             let owner = store::accounts::owner(&mut tx, account.customer).await?.unwrap_or_default();
             return Ok(Some(look(&account, owner)));
         }
+    }
+
+    /// Looks at accounts and their owners like [`Ledger::look`]; those that there are, in the order asked.
+    ///
+    /// # Errors
+    /// As [`Ledger::look`].
+    pub async fn look_all(&self, nos: &[u64]) -> Result<Vec<(Account, Owner)>, Fault> {
+        if !self.db.sole_owner() {
+            return self.stored(nos).await;
+        }
+        let mut all = Vec::with_capacity(nos.len());
+        for no in nos {
+            all.extend(self.look(*no, |account, owner| (account.clone(), owner)).await?);
+        }
+        Ok(all)
     }
 
     /// The product of an account, if it is known.

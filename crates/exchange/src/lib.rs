@@ -16,7 +16,6 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jangbu_contracts::topics;
 use jangbu_kernel::time::UtcOffset;
-use jangbu_platform::ask::Ask;
 use jangbu_platform::db::{Db, Fault};
 use jangbu_platform::kv::Kv;
 use jangbu_platform::migrate::Migration;
@@ -29,6 +28,7 @@ use jangbu_platform::telemetry::Metrics;
 use crate::flows::begin::Beginnings;
 use crate::flows::boards::PublishBoard;
 use crate::flows::force::ForceExchange;
+use crate::flows::looks::Looks;
 use crate::flows::quotes::Quoting;
 use crate::flows::saga::Exchanging;
 
@@ -50,12 +50,12 @@ pub const SERVICE: ServiceSpec = ServiceSpec {
 /// What flows work with.
 struct Exchanges {
     db: Db,
-    ask: Ask,
     kv: Kv,
     offset: UtcOffset,
     runner: Runner,
     quoting: Quoting,
     beginning: Beginnings,
+    looks: Looks,
     desk: Desk,
 }
 
@@ -63,12 +63,13 @@ struct Exchanges {
 #[must_use]
 pub fn open(world: World) -> Service {
     let World { db, ask, kv, offset, dice, metrics, .. } = world;
+    let looks = Looks::start(&db, &ask, &dice);
     let runner = Runner::start(Arc::new(Exchanging), db.clone(), ask.clone(), dice);
-    let force = ForceExchange { db: db.clone(), ask: ask.clone() };
+    let force = ForceExchange { db: db.clone(), ask };
     let desk = Desk::new(&db, &[], vec![Arc::new(PublishBoard(offset)), Arc::new(force)]);
     let sweep = runner.job("exchange.sweep");
     let (quoting, beginning) = (Quoting::start(&db), Beginnings::start(&db, &runner, offset));
-    let exchanges = Arc::new(Exchanges { db: db.clone(), ask, kv, offset, runner, quoting, beginning, desk });
+    let exchanges = Arc::new(Exchanges { db: db.clone(), kv, offset, runner, quoting, beginning, looks, desk });
     Service {
         name: SERVICE.name.to_owned(),
         router: api::router(exchanges),

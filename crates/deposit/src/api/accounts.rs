@@ -1,5 +1,7 @@
 //! Calls about accounts.
 
+use std::collections::BTreeSet;
+
 use axum::extract::State;
 use axum::response::Response;
 use jangbu_contracts::codes::Code;
@@ -28,6 +30,9 @@ use crate::domain::eligibility::number_of;
 use crate::flows::accounts::{self, Kept, Opening, Shown};
 use crate::flows::standing;
 use crate::store;
+
+/// Accounts asked for by their ids at most.
+const IDS_MAX: usize = 128;
 
 type Answer = Result<Response, Refused>;
 
@@ -90,14 +95,22 @@ pub async fn open_account(
 }
 
 async fn show(api: &Api, no: u64) -> Result<Option<wire::Account>, Refused> {
-    let found = api.ledger.look(no, |account, owner| (account.clone(), owner));
-    let Some((account, owner)) = found.await? else { return Ok(None) };
-    described(api, account, owner).await
+    let found = api.ledger.look(no, |account, owner| (account.clone(), owner)).await?;
+    Ok(described(api, found).await?.pop())
 }
 
-async fn described(api: &Api, account: Account, owner: Owner) -> Result<Option<wire::Account>, Refused> {
-    let Some((number, product)) = api.ledger.describe(account.no).await? else { return Ok(None) };
-    Ok(Some(convert::account(&account, owner, number, product)))
+async fn described(
+    api: &Api,
+    accounts: impl IntoIterator<Item = (Account, Owner)>,
+) -> Result<Vec<wire::Account>, Refused> {
+    let accounts: Vec<_> = accounts.into_iter().collect();
+    let nos: Vec<u64> = accounts.iter().map(|(account, _)| account.no).collect();
+    let mut texts = api.ledger.describe(&nos).await?;
+    let shown = |(account, owner): &(Account, Owner)| {
+        let (number, product) = texts.remove(&account.no)?;
+        Some(convert::account(account, *owner, number, product))
+    };
+    Ok(accounts.iter().filter_map(shown).collect())
 }
 
 /// One account.
@@ -109,8 +122,7 @@ async fn described(api: &Api, account: Account, owner: Owner) -> Result<Option<w
 pub async fn show_account(State(api): State<Api>, known: Known, InPath(id): InPath<AccountId>) -> Answer {
     let found = api.ledger.look(number_of(id), |account, owner| (account.clone(), owner)).await?;
     let found = found.filter(|(account, _)| account.id == id && known.may_see(&account.customer.to_string()));
-    let (account, owner) = found.ok_or_else(Refused::not_found)?;
-    json(200, &described(&api, account, owner).await?.ok_or_else(Refused::not_found)?, false)
+    json(200, &described(&api, found).await?.pop().ok_or_else(Refused::not_found)?, false)
 }
 
 /// Query of the list of accounts.
@@ -120,6 +132,8 @@ pub async fn show_account(State(api): State<Api>, known: Known, InPath(id): InPa
 pub struct Of {
     /// Whose; a customer's own when absent, and everybody's for the bank's people and programs.
     customer: Option<CustomerId>,
+    /// Only these, at most 128, with commas between them; those that are not there, or not the caller's to see, are left out.
+    ids: Option<String>,
     /// Items of a page: 1-500, 100 when absent.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
@@ -130,6 +144,9 @@ pub struct Of {
 /// Accounts, in the order of opening.
 #[utoipa::path(get, path = "/accounts", params(Of), responses((status = 200, body = Page<wire::Account>)))]
 pub async fn list_accounts(State(api): State<Api>, known: Known, Params(query): Params<Of>) -> Answer {
+    if let Some(ids) = &query.ids {
+        return named(&api, &known, ids).await;
+    }
     let (limit, after) = (paging::limit(query.limit)?, paging::cursor(query.cursor.as_deref())?.unwrap_or(0));
     let own = if known.caller.role == Role::Customer { known.caller.subject.parse().ok() } else { None };
     let customer = query.customer.or(own);
@@ -140,11 +157,22 @@ pub async fn list_accounts(State(api): State<Api>, known: Known, Params(query): 
     let mut numbers = store::accounts::page(&mut tx, customer, after, limit + 1).await?;
     drop(tx);
     let next = paging::next(&mut numbers, limit, u64::to_string);
-    let mut items = Vec::with_capacity(numbers.len());
-    for no in numbers {
-        items.extend(show(&api, no).await?);
-    }
+    let items = described(&api, api.ledger.look_all(&numbers).await?).await?;
     json(200, &Page { items, next }, false)
+}
+
+/// Accounts by their ids.
+async fn named(api: &Api, known: &Known, ids: &str) -> Answer {
+    let bad = |why: String| Refused::field(Code::InvalidId, "ids", why);
+    let ids = ids.split(',').map(|id| id.parse::<AccountId>().map_err(|e| bad(format!("{id:?}: {e}"))));
+    let ids: BTreeSet<AccountId> = ids.collect::<Result<_, _>>()?;
+    if ids.len() > IDS_MAX {
+        return Err(bad(format!("there are {}, and {IDS_MAX} may be asked for at a time", ids.len())));
+    }
+    let nos: Vec<u64> = ids.iter().map(|id| number_of(*id)).collect();
+    let mut found = api.ledger.look_all(&nos).await?;
+    found.retain(|(account, _)| ids.contains(&account.id) && known.may_see(&account.customer.to_string()));
+    json(200, &Page { items: described(api, found).await?, next: None }, false)
 }
 
 /// Sets or clears a mark of an account (operators); the same again changes nothing.

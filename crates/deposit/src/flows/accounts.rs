@@ -231,10 +231,10 @@ pub async fn close(
     ledger.load(tx, state, number_of(id)).await?;
     let account = find(&state.book, id).cloned();
     let shown = match &account {
-        Some(account) => store::accounts::describe(tx, account.no).await?,
+        Some(account) => store::accounts::describe(tx, &[account.no]).await?.pop(),
         None => None,
     };
-    let (Some(account), Some((number, product))) = (account, shown) else {
+    let (Some(account), Some((_, (number, product)))) = (account, shown) else {
         return alone.commit().await.map(|()| None);
     };
     let closed = if account.closed_on.is_some() {

@@ -1,6 +1,7 @@
 //! A ledger whose database other processes write too: nothing is kept in memory between commits but the terms of products,
 //! which are added to and never changed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jangbu_platform::db::{Fault, Tx};
@@ -41,40 +42,43 @@ impl Ledger {
         Ok(state)
     }
 
-    /// Looks at an account and its owner as they stand in the store.
+    /// Accounts and their owners as they stand in the store.
     ///
     /// # Errors
     /// The store can't be read.
-    pub(super) async fn look_stored<T>(
-        &self,
-        no: u64,
-        look: impl Fn(&Account, Owner) -> T,
-    ) -> Result<Option<T>, Fault> {
+    pub(super) async fn stored(&self, nos: &[u64]) -> Result<Vec<(Account, Owner)>, Fault> {
+        if nos.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut tx = self.db.read("deposit.look").await?;
         let state = self.blank(&mut tx).await?;
-        let found = store::accounts::load(&mut tx, no, |code| state.product(code)).await?;
-        let Some(account) = found else { return Ok(None) };
-        let owner = store::accounts::owner(&mut tx, account.customer).await?.unwrap_or_default();
-        Ok(Some(look(&account, owner)))
+        let accounts = store::accounts::load_all(&mut tx, nos, |code| state.product(code)).await?;
+        let customers = accounts.iter().map(|account| account.customer).collect();
+        let owners: BTreeMap<_, _> = store::locked::owners(&mut tx, &customers).await?.into_iter().collect();
+        let owner = |account: &Account| owners.get(&account.customer).copied().unwrap_or_default();
+        Ok(accounts.into_iter().map(|account| (account.clone(), owner(&account))).collect())
     }
 
-    /// The number and the product's code of an account that is durable. Neither ever changes, so they are kept in memory,
+    /// The numbers and the products' codes of accounts that are durable. Neither ever changes, so they are kept in memory,
     /// whoever else writes.
     ///
     /// # Errors
     /// The store can't be read.
-    pub async fn describe(&self, no: u64) -> Result<Option<(String, String)>, Fault> {
-        let known = self.described.lock().await.get(&no).cloned();
-        if known.is_some() {
-            return Ok(known);
-        }
-        let found = store::accounts::describe(&mut self.db.read("deposit.describe").await?, no).await?;
-        if let Some(found) = &found {
+    pub async fn describe(&self, nos: &[u64]) -> Result<BTreeMap<u64, (String, String)>, Fault> {
+        let mut found = BTreeMap::new();
+        let described = self.described.lock().await;
+        found.extend(nos.iter().filter_map(|no| Some((*no, described.get(no)?.clone()))));
+        drop(described);
+        let missing: Vec<u64> = nos.iter().copied().filter(|no| !found.contains_key(no)).collect();
+        if !missing.is_empty() {
+            let read = store::accounts::describe(&mut self.db.read("deposit.describe").await?, &missing).await?;
             let mut described = self.described.lock().await;
-            if described.len() >= DESCRIBED_MAX {
+            if described.len() + read.len() > DESCRIBED_MAX {
                 described.clear();
             }
-            described.insert(no, found.clone());
+            described.extend(read.iter().cloned());
+            drop(described);
+            found.extend(read);
         }
         Ok(found)
     }

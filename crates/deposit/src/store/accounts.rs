@@ -1,5 +1,7 @@
 //! Accounts with their balances, owners, and the point up to which balances are written back.
 
+use std::collections::BTreeMap;
+
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::{AccountId, CustomerId};
 use jangbu_kernel::money::Currency;
@@ -23,7 +25,7 @@ fn number(n: i64) -> u64 {
     n.cast_unsigned()
 }
 
-pub(super) fn account(row: &Row, product: u32) -> Result<Account, Fault> {
+fn account(row: &Row, product: u32) -> Result<Account, Fault> {
     let currency = row.text(4).parse::<Currency>().map_err(|_| Fault::Damaged("a currency code".into()))?;
     let small = |n: i64| i32::try_from(n).unwrap_or(0);
     Ok(Account {
@@ -46,12 +48,27 @@ pub(super) fn account(row: &Row, product: u32) -> Result<Account, Fault> {
     })
 }
 
-/// One account as last written back, by its number; `product` gives the book's index of a product code.
+/// One account as last written back, by its number; `product` gives the book's index of a product code. Locks it.
 pub async fn load(tx: &mut Tx, no: u64, product: impl Fn(&str) -> Option<u32>) -> Result<Option<Account>, Fault> {
-    let sql = format!("{SELECT} WHERE a.no = ? FOR UPDATE");
-    let Some(row) = tx.query_one(&sql, &[no.cast_signed().into()]).await? else { return Ok(None) };
+    let row = tx.query_one(&format!("{SELECT} WHERE a.no = ? FOR UPDATE"), &[no.cast_signed().into()]).await?;
+    row.map(|row| read(&row, &product)).transpose()
+}
+
+/// Accounts as last written back, in the order asked.
+pub async fn load_all(tx: &mut Tx, nos: &[u64], product: impl Fn(&str) -> Option<u32>) -> Result<Vec<Account>, Fault> {
+    let asked: Vec<Value<'_>> = nos.iter().map(|no| no.cast_signed().into()).collect();
+    let rows = tx.query(&format!("{SELECT} WHERE a.no IN (?*)"), &asked).await?;
+    let mut found = BTreeMap::new();
+    for row in &rows {
+        found.insert(number(row.int(0)), read(row, &product)?);
+    }
+    Ok(nos.iter().filter_map(|no| found.get(no).cloned()).collect())
+}
+
+/// An account of a row; `product` gives the book's index of a product code.
+pub(super) fn read(row: &Row, product: impl Fn(&str) -> Option<u32>) -> Result<Account, Fault> {
     let product = product(row.text(3)).ok_or_else(|| Fault::Damaged("an account of no known product".into()))?;
-    account(&row, product).map(Some)
+    account(row, product)
 }
 
 /// Inserts a new account with an empty balance.
@@ -136,11 +153,15 @@ pub async fn names(tx: &mut Tx, nos: &[u64]) -> Result<Vec<(u64, (AccountId, Cur
     Ok(names)
 }
 
-/// What the customer sees of an account besides its balance: number and product code.
-pub async fn describe(tx: &mut Tx, no: u64) -> Result<Option<(String, String)>, Fault> {
-    let sql = "SELECT number, product FROM account WHERE no = ?";
-    let row = tx.query_one(sql, &[no.cast_signed().into()]).await?;
-    Ok(row.map(|r| (r.text(0).to_owned(), r.text(1).to_owned())))
+/// What the customer sees of accounts besides their balances: number and product code.
+pub async fn describe(tx: &mut Tx, nos: &[u64]) -> Result<Vec<(u64, (String, String))>, Fault> {
+    let mut all = Vec::with_capacity(nos.len());
+    for run in nos.chunks(NAMES_PER_READ) {
+        let run: Vec<Value<'_>> = run.iter().map(|no| no.cast_signed().into()).collect();
+        let rows = tx.query("SELECT no, number, product FROM account WHERE no IN (?*)", &run).await?;
+        all.extend(rows.iter().map(|r| (number(r.int(0)), (r.text(1).to_owned(), r.text(2).to_owned()))));
+    }
+    Ok(all)
 }
 
 /// Writes an account's marks and day of closing.

@@ -23,11 +23,7 @@ pub async fn accounts(
     let nos: Vec<Value<'_>> = nos.iter().map(|no| no.cast_signed().into()).collect();
     tx.query("SELECT no FROM balance WHERE no IN (?*) ORDER BY no FOR UPDATE", &nos).await?;
     let rows = tx.query(&format!("{SELECT} WHERE a.no IN (?*)"), &nos).await?;
-    let read = |row: &Row| {
-        let product = product(row.text(3)).ok_or_else(|| Fault::Damaged("an account of no known product".into()))?;
-        accounts::account(row, product)
-    };
-    rows.iter().map(read).collect()
+    rows.iter().map(|row| accounts::read(row, &product)).collect()
 }
 
 /// What is known of owners.

@@ -57,7 +57,7 @@ pub struct Leg {
 }
 
 /// Why an exchange fails.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Because {
     /// A stable code.
     pub code: String,

@@ -11,7 +11,7 @@ use jangbu_platform::db::{Fault, Tx};
 use jangbu_platform::http::Refused;
 use jangbu_platform::{paging, saga};
 
-use super::exchanges::shown;
+use super::exchanges::{shown, shown_all};
 use crate::Exchanges;
 use crate::domain::plan::State;
 use crate::domain::stuck::{STUCK_US, remedy};
@@ -69,10 +69,8 @@ pub async fn list(
     let mut tx = exchanges.db.read("exchange.list").await?;
     let mut ids = desk::list(&mut tx, &wanted, before, limit + 1).await?;
     let next = paging::next(&mut ids, limit, ToString::to_string);
-    let mut items = Vec::with_capacity(ids.len());
-    for id in ids {
-        items.extend(shown(&mut tx, id, staff).await?);
-    }
+    let mut shown = shown_all(&mut tx, &ids, staff).await?;
+    let items = ids.iter().filter_map(|id| shown.remove(id)).collect();
     Ok(Page { items, next })
 }
 

@@ -1,5 +1,6 @@
 //! Beginning an exchange, and waiting for what comes of it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jangbu_contracts::codes::Code;
@@ -7,7 +8,7 @@ use jangbu_contracts::deposit::Account;
 use jangbu_contracts::exchange::{self as wire, AskExchange};
 use jangbu_contracts::marks::AccountMark;
 use jangbu_kernel::defect::planted;
-use jangbu_kernel::id::{AccountId, CustomerId, ExchangeId};
+use jangbu_kernel::id::{AccountId, CustomerId, ExchangeId, QuoteId};
 use jangbu_kernel::money::Currency;
 use jangbu_platform::ask::Outcome;
 use jangbu_platform::context::Context;
@@ -52,20 +53,15 @@ pub async fn exchange(
     body: &AskExchange,
 ) -> Result<Accepted, Refused> {
     let hash = xxh3_64(&serde_json::to_vec(body).unwrap_or_default());
-    let mut tx = exchanges.db.read("exchange.look").await?;
-    if let Some(id) = recalled(tx.recall(key, hash).await?)? {
-        return Ok(Accepted { id, replay: true });
-    }
-    let quote = quotes::find(&mut tx, body.quote).await?;
-    drop(tx);
+    let quote = exchanges.looks.quote(body.quote).await?;
     let quote = quote.filter(|quote| planted("quote-of-others") || known.may_see(&quote.customer.to_string()));
     let done = match quote {
         Some(quote) => first(exchanges, known, (key, hash), quote, body).await,
         None => Err(no_quote()),
     };
     let Err(refused) = done else { return done };
-    // The same request may have been carried out meanwhile, by another process or before its answer was lost, and stand
-    // in its own way.
+    // The same request may have been carried out before, its answer lost, and stand in its own way: by its quote, which is
+    // used, or its key, which is taken. Whether it was is asked only of those who can't begin.
     let mut tx = exchanges.db.read("exchange.look_again").await?;
     match recalled(tx.recall(key, hash).await?)? {
         Some(id) => Ok(Accepted { id, replay: true }),
@@ -73,7 +69,7 @@ pub async fn exchange(
     }
 }
 
-/// Begins an exchange whose key was not known a moment ago.
+/// Begins an exchange.
 async fn first(
     exchanges: &Exchanges,
     known: &Known,
@@ -133,10 +129,8 @@ pub fn usable(quote: &Quote, now: jangbu_kernel::time::Timestamp) -> Result<(), 
 /// Looks at both accounts before anything moves: whose they are, their currencies, and what speaks against money going
 /// out of one and into the other. The books look again when they post.
 async fn accounts(exchanges: &Exchanges, quote: &Quote, body: &AskExchange) -> Result<(), Refused> {
-    let won = account(exchanges, Instance::Krw, body.krw_account);
-    let foreign = account(exchanges, Instance::Fx, body.fx_account);
-    let (won, foreign) = futures_util::future::join(won, foreign).await;
-    let (won, foreign) = (won?, foreign?);
+    let [won, foreign] = exchanges.looks.accounts(body.krw_account, body.fx_account).await?;
+    let (won, foreign) = (there(won, body.krw_account, Instance::Krw)?, there(foreign, body.fx_account, Instance::Fx)?);
     let buys = quote.side == Side::Buy;
     for (account, currency, out) in [(won, Currency::KRW, buys), (foreign, quote.quoted.currency, !buys)] {
         if account.customer != quote.customer {
@@ -157,10 +151,10 @@ async fn accounts(exchanges: &Exchanges, quote: &Quote, body: &AskExchange) -> R
     Ok(())
 }
 
-async fn account(exchanges: &Exchanges, instance: Instance, id: AccountId) -> Result<Account, Refused> {
-    match exchanges.ask.get(instance.service(), &format!("/accounts/{id}")).await {
-        Outcome::Reply(account) => Ok(account),
-        Outcome::Refusal(problem) if problem.code == Code::NotFound.as_str() => {
+fn there(found: Outcome<Option<Account>>, id: AccountId, instance: Instance) -> Result<Account, Refused> {
+    match found {
+        Outcome::Reply(Some(account)) => Ok(account),
+        Outcome::Reply(None) => {
             Err(Refused::new(Code::AccountNotFound, format!("{id} is no account of {}", instance.service())))
         }
         Outcome::Refusal(problem) => Err((*problem).into()),
@@ -217,7 +211,10 @@ async fn wait(exchanges: &Exchanges, held: Held) -> bool {
 /// # Errors
 /// The store can't be read.
 pub async fn show(exchanges: &Exchanges, id: ExchangeId, staff: bool) -> Result<Option<wire::Exchange>, Fault> {
-    shown(&mut exchanges.db.read("exchange.show").await?, id, staff).await
+    if staff {
+        return shown(&mut exchanges.db.read("exchange.show").await?, id, staff).await;
+    }
+    exchanges.looks.exchange(id).await
 }
 
 /// An exchange as shown, to the bank's people with why it is stuck.
@@ -225,34 +222,53 @@ pub async fn show(exchanges: &Exchanges, id: ExchangeId, staff: bool) -> Result<
 /// # Errors
 /// The store can't be read.
 pub async fn shown(tx: &mut Tx, id: ExchangeId, staff: bool) -> Result<Option<wire::Exchange>, Fault> {
-    let Some(Stored { begun, state, withdrawal, deposit, because }) = exchanges::find(tx, id).await? else {
-        return Ok(None);
-    };
-    let quote = quotes::find(tx, begun.quote).await?;
-    let quote = quote.ok_or_else(|| Fault::Damaged(format!("the quote of {id} is missing")))?;
-    let passages = exchanges::passages(tx, id).await?;
-    let undecided = staff && State::UNDECIDED.contains(&state.as_str());
-    let stuck = if undecided { desk::stuck(tx, id, &state, &passages).await? } else { None };
-    let rate = quote.quoted.price.to_string().parse().map_err(|e| Fault::Damaged(format!("a price: {e}")))?;
-    Ok(Some(wire::Exchange {
-        id,
-        state,
-        quote: begun.quote,
-        customer: begun.customer,
-        side: saga::wire_side(quote.side),
-        currency: quote.quoted.currency,
-        rate,
-        unit: quote.quoted.unit,
-        foreign: quote.amounts.foreign,
-        krw: quote.amounts.won,
-        krw_account: begun.krw_account,
-        fx_account: begun.fx_account,
-        withdrawal,
-        deposit,
-        failure: because.map(|b| wire::Failed { code: b.code, detail: b.detail }),
-        history: passages.into_iter().map(|(state, at, why)| wire::Passage { state, at, why }).collect(),
-        stuck,
-    }))
+    Ok(shown_all(tx, &[id], staff).await?.remove(&id))
+}
+
+/// Exchanges as shown, those of them that there are.
+///
+/// # Errors
+/// The store can't be read.
+pub async fn shown_all(
+    tx: &mut Tx,
+    ids: &[ExchangeId],
+    staff: bool,
+) -> Result<BTreeMap<ExchangeId, wire::Exchange>, Fault> {
+    let stored = if ids.is_empty() { Vec::new() } else { exchanges::find_all(tx, ids).await? };
+    let wanted: Vec<QuoteId> = stored.iter().map(|stored| stored.begun.quote).collect();
+    let quotes = if wanted.is_empty() { BTreeMap::new() } else { quotes::find_all(tx, &wanted).await? };
+    let mut passages = if wanted.is_empty() { BTreeMap::new() } else { exchanges::passages_all(tx, ids).await? };
+    let mut all = BTreeMap::new();
+    for Stored { begun, state, withdrawal, deposit, because } in stored {
+        let id = begun.id;
+        let quote = quotes.get(&begun.quote);
+        let quote = quote.ok_or_else(|| Fault::Damaged(format!("the quote of {id} is missing")))?;
+        let passages = passages.remove(&id).unwrap_or_default();
+        let undecided = staff && State::UNDECIDED.contains(&state.as_str());
+        let stuck = if undecided { desk::stuck(tx, id, &state, &passages).await? } else { None };
+        let rate = quote.quoted.price.to_string().parse().map_err(|e| Fault::Damaged(format!("a price: {e}")))?;
+        let shown = wire::Exchange {
+            id,
+            state,
+            quote: begun.quote,
+            customer: begun.customer,
+            side: saga::wire_side(quote.side),
+            currency: quote.quoted.currency,
+            rate,
+            unit: quote.quoted.unit,
+            foreign: quote.amounts.foreign,
+            krw: quote.amounts.won,
+            krw_account: begun.krw_account,
+            fx_account: begun.fx_account,
+            withdrawal,
+            deposit,
+            failure: because.map(|b| wire::Failed { code: b.code, detail: b.detail }),
+            history: passages.into_iter().map(|(state, at, why)| wire::Passage { state, at, why }).collect(),
+            stuck,
+        };
+        all.insert(id, shown);
+    }
+    Ok(all)
 }
 
 /// A customer's limits now.

@@ -79,7 +79,7 @@ impl ForceExchange {
         let (id, to) = wanted(asked)?;
         let mut tx = self.db.read("exchange.force_look").await?;
         let quote = undecided(&mut tx, id).await?.begun.quote;
-        let quote = quotes::find(&mut tx, quote).await?;
+        let quote = quotes::find_all(&mut tx, &[quote]).await?.remove(&quote);
         let side = quote.ok_or_else(|| Fault::Damaged(format!("the quote of {id} is missing")))?.side;
         drop(tx);
         let (from, into) = match side {

@@ -6,5 +6,6 @@ pub mod boards;
 pub mod desk;
 pub mod exchanges;
 pub mod force;
+pub mod looks;
 pub mod quotes;
 pub mod saga;

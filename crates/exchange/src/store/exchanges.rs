@@ -6,6 +6,7 @@ use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::defect::planted;
 use jangbu_kernel::id::{AccountId, CustomerId, ExchangeId, PostingId, QuoteId};
 use jangbu_kernel::time::Timestamp;
+use jangbu_platform::db::engine::group;
 use jangbu_platform::db::{Fault, Inserted, Row, Tx, Value};
 
 use super::{currency, price, side};
@@ -83,30 +84,42 @@ pub async fn insert(tx: &mut Tx, all: &[Begun]) -> Result<Inserted, Fault> {
     Ok(Inserted::New)
 }
 
-/// One exchange.
-pub async fn find(tx: &mut Tx, id: ExchangeId) -> Result<Option<Stored>, Fault> {
-    let bytes = id.to_bytes();
-    let sql = "SELECT quote, customer, krw_account, fx_account, state, withdrawal, deposit, code, detail, day_first, \
-               month_first, snapshot FROM exchange WHERE id = ? FOR UPDATE";
-    let Some(r) = tx.query_one(sql, &[Value::Bytes(&bytes)]).await? else { return Ok(None) };
+const SELECT: &str = "SELECT id, quote, customer, krw_account, fx_account, state, withdrawal, deposit, code, detail, \
+                      day_first, month_first, snapshot FROM exchange";
+
+fn stored(r: &Row) -> Stored {
     let because = r
-        .opt_text(7)
-        .map(|code| Because { code: code.to_owned(), detail: r.opt_text(8).unwrap_or_default().to_owned() });
-    Ok(Some(Stored {
+        .opt_text(8)
+        .map(|code| Because { code: code.to_owned(), detail: r.opt_text(9).unwrap_or_default().to_owned() });
+    Stored {
         begun: Begun {
-            id,
-            quote: QuoteId::from_bytes(r.id(0)),
-            customer: CustomerId::from_bytes(r.id(1)),
-            krw_account: AccountId::from_bytes(r.id(2)),
-            fx_account: AccountId::from_bytes(r.id(3)),
-            firsts: [(Span::Day, day(&r, 9)), (Span::Month, day(&r, 10))],
-            snapshot: r.text(11).to_owned(),
+            id: ExchangeId::from_bytes(r.id(0)),
+            quote: QuoteId::from_bytes(r.id(1)),
+            customer: CustomerId::from_bytes(r.id(2)),
+            krw_account: AccountId::from_bytes(r.id(3)),
+            fx_account: AccountId::from_bytes(r.id(4)),
+            firsts: [(Span::Day, day(r, 10)), (Span::Month, day(r, 11))],
+            snapshot: r.text(12).to_owned(),
         },
-        state: r.text(4).to_owned(),
-        withdrawal: posting(&r, 5),
-        deposit: posting(&r, 6),
+        state: r.text(5).to_owned(),
+        withdrawal: posting(r, 6),
+        deposit: posting(r, 7),
         because,
-    }))
+    }
+}
+
+/// One exchange; locks it.
+pub async fn find(tx: &mut Tx, id: ExchangeId) -> Result<Option<Stored>, Fault> {
+    let sql = format!("{SELECT} WHERE id = ? FOR UPDATE");
+    Ok(tx.query_one(&sql, &[Value::Bytes(&id.to_bytes())]).await?.as_ref().map(stored))
+}
+
+/// Some exchanges, in no order.
+pub async fn find_all(tx: &mut Tx, ids: &[ExchangeId]) -> Result<Vec<Stored>, Fault> {
+    let ids: Vec<_> = ids.iter().map(|id| id.to_bytes()).collect();
+    let params: Vec<Value<'_>> = ids.iter().map(|id| Value::Bytes(id)).collect();
+    let rows = tx.query(&format!("{SELECT} WHERE id IN (?*)"), &params).await?;
+    Ok(rows.iter().map(stored).collect())
 }
 
 /// A state that an exchange came to.
@@ -122,27 +135,13 @@ pub struct Passed<'a> {
 
 /// Writes that exchanges came to states, with what is known in them. A withdrawal that was given back stays on record.
 pub async fn passed(tx: &mut Tx, all: &[Passed<'_>]) -> Result<(), Fault> {
-    let now = tx.now().micros();
-    for Passed { id, state, .. } in all {
-        let withdrawal = state.withdrawal().map(PostingId::to_bytes);
-        let deposit = match state {
-            State::ExchangeSucceeded { deposit, .. } => Some(deposit.to_bytes()),
-            _ => None,
-        };
-        let because = state.because();
-        let id = id.to_bytes();
-        let row = [
-            state.name().into(),
-            withdrawal.as_ref().into(),
-            deposit.as_ref().into(),
-            because.map(|b| b.code.as_str()).into(),
-            because.map(|b| b.detail.as_str()).into(),
-            state.is_decided().then_some(now).into(),
-            Value::Bytes(&id),
-        ];
-        let sql = "UPDATE exchange SET state = ?, withdrawal = COALESCE(?, withdrawal), deposit = ?, code = ?, \
-                   detail = ?, decided_at = ? WHERE id = ?";
-        tx.execute(sql, &row).await?;
+    // Those that came to the same state for no reason of their own, which are most, share a statement.
+    let mut alike = BTreeMap::<_, Vec<&Passed<'_>>>::new();
+    for passed in all {
+        alike.entry((passed.state.name(), passed.state.because())).or_default().push(passed);
+    }
+    for ((state, because), some) in alike {
+        stand(tx, state, because, &some).await?;
     }
     let ids: Vec<_> = all.iter().map(|passed| passed.id.to_bytes()).collect();
     let params: Vec<Value<'_>> = ids.iter().map(|id| Value::Bytes(id)).collect();
@@ -153,6 +152,35 @@ pub async fn passed(tx: &mut Tx, all: &[Passed<'_>]) -> Result<(), Fault> {
         !(planted("passage-not-written") && matches!(passed.state, State::WithdrawCancelNeeded { .. }))
     };
     pass(tx, &all.iter().filter(written).copied().collect::<Vec<_>>(), &places).await
+}
+
+/// Writes where exchanges stand that came to the same state.
+async fn stand(tx: &mut Tx, state: &str, because: Option<&Because>, all: &[&Passed<'_>]) -> Result<(), Fault> {
+    let decided_at = all.iter().any(|passed| passed.state.is_decided()).then_some(tx.now().micros());
+    // Filled up to a power of two with the last one, so that few statements are kept prepared.
+    let filled = all.iter().chain(all.last().into_iter().cycle()).take(all.len().next_power_of_two());
+    let rows = filled.map(|Passed { id, state, .. }| {
+        let deposit = match state {
+            State::ExchangeSucceeded { deposit, .. } => Some(deposit.to_bytes()),
+            _ => None,
+        };
+        (id.to_bytes(), state.withdrawal().map(PostingId::to_bytes), deposit)
+    });
+    let rows: Vec<_> = rows.collect();
+    let each = " WHEN ? THEN ?".repeat(rows.len());
+    let sql = format!(
+        "UPDATE exchange SET state = ?, withdrawal = COALESCE(CASE id{each} END, withdrawal), \
+         deposit = CASE id{each} END, code = ?, detail = ?, decided_at = ? WHERE id IN {}",
+        group(rows.len())
+    );
+    let mut params: Vec<Value<'_>> = vec![state.into()];
+    params.extend(rows.iter().flat_map(|(id, withdrawal, _)| [Value::Bytes(id), withdrawal.as_ref().into()]));
+    params.extend(rows.iter().flat_map(|(id, _, deposit)| [Value::Bytes(id), deposit.as_ref().into()]));
+    params.push(because.map(|b| b.code.as_str()).into());
+    params.push(because.map(|b| b.detail.as_str()).into());
+    params.push(decided_at.into());
+    params.extend(rows.iter().map(|(id, ..)| Value::Bytes(id)));
+    tx.execute(&sql, &params).await.map(drop)
 }
 
 /// Notes the withdrawal of an exchange.
@@ -239,12 +267,25 @@ fn day(r: &Row, i: usize) -> BusinessDate {
     BusinessDate::from_days(i32::try_from(r.int(i)).unwrap_or(0))
 }
 
-/// States that an exchange passed through, oldest first: name, instant, reason.
-pub async fn passages(tx: &mut Tx, id: ExchangeId) -> Result<Vec<(String, Timestamp, String)>, Fault> {
-    let bytes = id.to_bytes();
-    let sql = "SELECT state, passed_at, why FROM passage WHERE exchange = ? ORDER BY place";
-    let rows = tx.query(sql, &[Value::Bytes(&bytes)]).await?;
-    Ok(rows.iter().map(|r| (r.text(0).to_owned(), Timestamp::from_micros(r.int(1)), r.text(2).to_owned())).collect())
+/// A state that an exchange passed through: name, instant, reason.
+pub type Passage = (String, Timestamp, String);
+
+/// States that exchanges passed through, oldest first.
+pub async fn passages_all(tx: &mut Tx, ids: &[ExchangeId]) -> Result<BTreeMap<ExchangeId, Vec<Passage>>, Fault> {
+    let ids: Vec<_> = ids.iter().map(|id| id.to_bytes()).collect();
+    let params: Vec<Value<'_>> = ids.iter().map(|id| Value::Bytes(id)).collect();
+    let sql = "SELECT exchange, state, passed_at, why FROM passage WHERE exchange IN (?*) ORDER BY exchange, place";
+    let mut all = BTreeMap::<_, Vec<_>>::new();
+    for r in tx.query(sql, &params).await? {
+        let passage = (r.text(1).to_owned(), Timestamp::from_micros(r.int(2)), r.text(3).to_owned());
+        all.entry(ExchangeId::from_bytes(r.id(0))).or_default().push(passage);
+    }
+    Ok(all)
+}
+
+/// States that one exchange passed through.
+pub async fn passages(tx: &mut Tx, id: ExchangeId) -> Result<Vec<Passage>, Fault> {
+    Ok(passages_all(tx, &[id]).await?.remove(&id).unwrap_or_default())
 }
 
 /// Exchanges after one with what they come to, by id.

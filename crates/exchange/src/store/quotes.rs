@@ -1,5 +1,7 @@
 //! Quotes.
 
+use std::collections::BTreeMap;
+
 use jangbu_kernel::id::{CustomerId, ExchangeId, QuoteId};
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::db::{Fault, Inserted, Tx, Value};
@@ -64,23 +66,29 @@ pub async fn insert(tx: &mut Tx, quotes: &[Quote]) -> Result<(), Fault> {
     }
 }
 
-/// One quote, with the exchange that used it.
-pub async fn find(tx: &mut Tx, id: QuoteId) -> Result<Option<Quote>, Fault> {
-    let bytes = id.to_bytes();
-    let sql = "SELECT q.customer, q.side, q.currency, q.unit, q.price, q.mid, q.discount_bp, q.foreign_amount, q.won, \
-               q.expires_at, e.id, q.snapshot FROM quote q LEFT JOIN exchange e ON e.quote = q.id WHERE q.id = ?";
-    let Some(r) = tx.query_one(sql, &[Value::Bytes(&bytes)]).await? else { return Ok(None) };
-    let exchange = r.opt_bytes(10).and_then(|b| <[u8; 16]>::try_from(b).ok());
-    Ok(Some(Quote {
-        id,
-        customer: CustomerId::from_bytes(r.id(0)),
-        side: side(r.text(1))?,
-        quoted: Quoted { currency: currency(r.text(2))?, unit: r.int(3), price: price(r.int(4))? },
-        mid: price(r.int(5))?,
-        discount_bp: u32::try_from(r.int(6)).unwrap_or(0),
-        amounts: Amounts { foreign: r.int(7), won: r.int(8) },
-        expires_at: Timestamp::from_micros(r.int(9)),
-        exchange: exchange.map(ExchangeId::from_bytes),
-        snapshot: r.text(11).to_owned(),
-    }))
+/// Quotes, each with the exchange that used it.
+pub async fn find_all(tx: &mut Tx, ids: &[QuoteId]) -> Result<BTreeMap<QuoteId, Quote>, Fault> {
+    let ids: Vec<_> = ids.iter().map(|id| id.to_bytes()).collect();
+    let params: Vec<Value<'_>> = ids.iter().map(|id| Value::Bytes(id)).collect();
+    let sql = "SELECT q.id, q.customer, q.side, q.currency, q.unit, q.price, q.mid, q.discount_bp, q.foreign_amount, \
+               q.won, q.expires_at, e.id, q.snapshot FROM quote q LEFT JOIN exchange e ON e.quote = q.id \
+               WHERE q.id IN (?*)";
+    let mut all = BTreeMap::new();
+    for r in tx.query(sql, &params).await? {
+        let exchange = r.opt_bytes(11).and_then(|b| <[u8; 16]>::try_from(b).ok());
+        let quote = Quote {
+            id: QuoteId::from_bytes(r.id(0)),
+            customer: CustomerId::from_bytes(r.id(1)),
+            side: side(r.text(2))?,
+            quoted: Quoted { currency: currency(r.text(3))?, unit: r.int(4), price: price(r.int(5))? },
+            mid: price(r.int(6))?,
+            discount_bp: u32::try_from(r.int(7)).unwrap_or(0),
+            amounts: Amounts { foreign: r.int(8), won: r.int(9) },
+            expires_at: Timestamp::from_micros(r.int(10)),
+            exchange: exchange.map(ExchangeId::from_bytes),
+            snapshot: r.text(12).to_owned(),
+        };
+        all.insert(quote.id, quote);
+    }
+    Ok(all)
 }

@@ -80,8 +80,9 @@ async fn serve(State(books): State<Shared>, request: Request) -> Result<Response
         return http::json(500, &"away", false);
     }
     let path = parts.uri.path();
-    if let Some((_, id)) = path.split_once("/accounts/") {
-        return http::json(200, books.accounts.get(id).ok_or_else(Refused::not_found)?, false);
+    if let Some(ids) = parts.uri.query().and_then(|q| q.strip_prefix("ids=")) {
+        let items: Vec<&Value> = ids.split(',').filter_map(|id| books.accounts.get(id)).collect();
+        return http::json(200, &json!({ "items": items, "next": null }), false);
     }
     if let Some(id) = path.strip_suffix("/reversal").and_then(|path| path.rsplit('/').next()) {
         let undone = books.undone.contains(id).then(|| posting(PostingId::from_parts(1, 9), &json!("reversal"), 0));

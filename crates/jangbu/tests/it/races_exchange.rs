@@ -47,9 +47,10 @@ async fn books(State(books): State<Shared>, request: Request) -> Result<Response
         return http::json(500, &"away", false);
     }
     let path = parts.uri.path();
-    if let Some((_, id)) = path.split_once("/accounts/") {
+    if let Some(ids) = parts.uri.query().and_then(|query| query.strip_prefix("ids=")) {
         let currency = if path.contains("deposit-krw") { "KRW" } else { "USD" };
-        return http::json(200, &account(id, currency), false);
+        let items: Vec<Value> = ids.split(',').map(|id| account(id, currency)).collect();
+        return http::json(200, &json!({ "items": items, "next": null }), false);
     }
     let refused = || Refused::new(Code::PostingNotFound, "there is no posting of this id");
     if let Some(key) = parts.uri.query().and_then(|query| query.strip_prefix("key=")) {
