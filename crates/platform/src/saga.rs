@@ -202,10 +202,10 @@ impl std::fmt::Debug for Runner {
 }
 
 impl Runner {
-    /// A runner, with the task that writes for it.
+    /// A runner, with the tasks that write for it.
     #[must_use]
     pub fn start(kind: Arc<dyn Kind>, db: Db, ask: Ask, dice: Dice) -> Runner {
-        let lane = lane::Lane::start(db.clone(), Arc::clone(&kind));
+        let lane = lane::Lane::start(&db, Arc::clone(&kind));
         let room = Arc::new(Semaphore::new(SWEPT_UNDER_WAY_MAX));
         Runner(Arc::new(Inner { kind, db, ask, dice, lane, room }))
     }

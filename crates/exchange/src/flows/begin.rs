@@ -13,7 +13,7 @@ use jangbu_contracts::exchange::AskExchange;
 use jangbu_kernel::defect::planted;
 use jangbu_kernel::id::{ExchangeId, QuoteId, SagaId};
 use jangbu_kernel::time::{Timestamp, UtcOffset};
-use jangbu_platform::db::{Answer, Db, Fault, Inserted, Key};
+use jangbu_platform::db::{Answer, Db, Fault, Inserted, Key, Tx};
 use jangbu_platform::gather::Gather;
 use jangbu_platform::http::Refused;
 use jangbu_platform::probe;
@@ -31,9 +31,6 @@ use crate::store::quotes::{self, Quote};
 
 /// Exchanges begun by one unit of work at most.
 const BEGUN_PER_TX_MAX: usize = 128;
-/// Exchanges that wait to be begun at most; who comes then waits for room.
-const BEGUN_QUEUED_MAX: usize = 4_096;
-
 /// An exchange to be begun.
 pub struct Beginning {
     /// The request's key.
@@ -50,12 +47,12 @@ pub struct Beginning {
 pub struct Beginnings(Gather<Beginning, Result<(ExchangeId, Held), Refused>>);
 
 impl Beginnings {
-    /// Starts the task that begins them.
+    /// Starts the tasks that begin them.
     pub fn start(db: &Db, runner: &Runner, offset: UtcOffset) -> Beginnings {
-        let (db, runner) = (db.clone(), runner.clone());
-        Beginnings(Gather::start(BEGUN_PER_TX_MAX, BEGUN_QUEUED_MAX, move |all: &[Beginning]| {
-            let (db, runner) = (db.clone(), runner.clone());
-            async move { begin(&db, &runner, offset, all).await }.boxed()
+        let runner = runner.clone();
+        Beginnings(Gather::writing(BEGUN_PER_TX_MAX, db, "exchange.begin", move |tx, all: &[Beginning]| {
+            let runner = runner.clone();
+            async move { begin(tx, &runner, offset, all).await }.boxed()
         }))
     }
 
@@ -69,12 +66,11 @@ impl Beginnings {
 }
 
 async fn begin(
-    db: &Db,
+    mut tx: Tx,
     runner: &Runner,
     offset: UtcOffset,
     all: &[Beginning],
 ) -> Result<Vec<Result<(ExchangeId, Held), Refused>>, Fault> {
-    let mut tx = db.begin("exchange.begin").await?;
     let now = tx.now();
     let limits: BTreeSet<Limit> = all.iter().flat_map(|asked| limits_of(asked, now, offset)).collect();
     let mut taken = limits::taken(&mut tx, &limits).await?;

@@ -22,8 +22,6 @@ use crate::store::quotes::{self, Quote};
 
 /// Looks that share a statement or a call at most: as many as the books show at a time.
 const LOOKS_TOGETHER_MAX: usize = 128;
-/// Looks that wait at most; who comes then waits for room.
-const LOOKS_QUEUED_MAX: usize = 4_096;
 /// How long the books may take to show accounts, in milliseconds. It changes nothing, and others wait behind it.
 const ACCOUNTS_MS_MAX: u64 = 2_000;
 
@@ -40,19 +38,16 @@ pub struct Looks {
 impl Looks {
     /// Starts the tasks that look.
     pub fn start(db: &Db, ask: &Ask, dice: &Dice) -> Looks {
-        let (quotes, exchanges) = (db.clone(), db.clone());
-        let quotes = Gather::start(LOOKS_TOGETHER_MAX, LOOKS_QUEUED_MAX, move |ids: &[QuoteId]| {
-            let db = quotes.clone();
+        let quotes = Gather::reading(LOOKS_TOGETHER_MAX, db, "exchange.look", |mut tx, ids: &[QuoteId]| {
             async move {
-                let found = quotes::find_all(&mut db.read("exchange.look").await?, ids).await?;
+                let found = quotes::find_all(&mut tx, ids).await?;
                 Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
             }
             .boxed()
         });
-        let exchanges = Gather::start(LOOKS_TOGETHER_MAX, LOOKS_QUEUED_MAX, move |ids: &[ExchangeId]| {
-            let db = exchanges.clone();
+        let exchanges = Gather::reading(LOOKS_TOGETHER_MAX, db, "exchange.show", |mut tx, ids: &[ExchangeId]| {
             async move {
-                let found = shown_all(&mut db.read("exchange.show").await?, ids, false).await?;
+                let found = shown_all(&mut tx, ids, false).await?;
                 Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
             }
             .boxed()
@@ -89,7 +84,7 @@ impl Looks {
 
 fn accounts(ask: &Ask, dice: &Dice, instance: Instance) -> Accounts {
     let (ask, dice) = (ask.clone(), dice.clone());
-    Gather::start(LOOKS_TOGETHER_MAX, LOOKS_QUEUED_MAX, move |ids: &[AccountId]| {
+    Gather::calling(LOOKS_TOGETHER_MAX, move |ids: &[AccountId]| {
         let (ask, dice) = (ask.clone(), dice.clone());
         async move {
             let named = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");

@@ -24,19 +24,16 @@ pub const QUOTE_US_MAX: i64 = 60_000_000;
 
 /// Quotes made by one unit of work at most.
 const QUOTES_PER_TX_MAX: usize = 128;
-/// Quotes that wait at most; who comes then waits for room.
-const QUOTES_QUEUED_MAX: usize = 4_096;
-
 /// Makes quotes; those that are asked for at the same time share a unit of work.
 pub struct Quoting(Gather<AskQuote, Result<Quote, Refused>>);
 
 impl Quoting {
-    /// Starts the task that makes them.
+    /// Starts the tasks that make them.
     pub fn start(db: &Db) -> Quoting {
-        let (db, known) = (db.clone(), Arc::<Mutex<Option<Arc<Board>>>>::default());
-        Quoting(Gather::start(QUOTES_PER_TX_MAX, QUOTES_QUEUED_MAX, move |asked: &[AskQuote]| {
-            let (db, known) = (db.clone(), Arc::clone(&known));
-            async move { quote_all(&db, &known, asked).await }.boxed()
+        let known = Arc::<Mutex<Option<Arc<Board>>>>::default();
+        Quoting(Gather::writing(QUOTES_PER_TX_MAX, db, "exchange.quote", move |tx, asked: &[AskQuote]| {
+            let known = Arc::clone(&known);
+            async move { quote_all(tx, &known, asked).await }.boxed()
         }))
     }
 
@@ -58,11 +55,10 @@ struct Prices {
 }
 
 async fn quote_all(
-    db: &Db,
+    mut tx: Tx,
     known: &Mutex<Option<Arc<Board>>>,
     all: &[AskQuote],
 ) -> Result<Vec<Result<Quote, Refused>>, Fault> {
-    let mut tx = db.begin("exchange.quote").await?;
     let now = tx.now();
     let board = present_board(&mut tx, known).await?.filter(|board| !board.is_stale(now));
     let customers = all.iter().map(|asked| asked.customer.to_string()).collect();

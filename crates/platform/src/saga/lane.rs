@@ -8,15 +8,12 @@ use jangbu_kernel::time::Timestamp;
 
 use super::store::{self, Standing};
 use super::{Held, Kind, Pace, Passage, Rest, STEPS_MAX, TRIES_MAX, Turn, micros, turn_ends, wait_ms};
-use crate::db::{Db, Fault};
+use crate::db::{Db, Fault, Tx};
 use crate::gather::Gather;
 use crate::probe;
 
 /// Steps kept by one unit of work at most.
 const STEPS_PER_TX_MAX: usize = 128;
-/// Steps that wait for the lane at most; who comes then waits for room.
-const STEPS_QUEUED_MAX: usize = 4_096;
-
 /// A step that was made, and what it came to.
 pub(super) struct Made {
     pub(super) step: &'static str,
@@ -37,15 +34,15 @@ struct Done {
     chance: u64,
 }
 
-/// The way to the task that writes.
+/// The way to the tasks that write.
 pub(super) struct Lane(Gather<Done, Kept>);
 
 impl Lane {
-    /// Starts the task; it ends when the lane is dropped.
-    pub(super) fn start(db: Db, kind: Arc<dyn Kind>) -> Lane {
-        Lane(Gather::start(STEPS_PER_TX_MAX, STEPS_QUEUED_MAX, move |done: &[Done]| {
-            let (db, kind) = (db.clone(), Arc::clone(&kind));
-            async move { write(&db, kind.as_ref(), done).await }.boxed()
+    /// Starts the tasks; they end when the lane is dropped.
+    pub(super) fn start(db: &Db, kind: Arc<dyn Kind>) -> Lane {
+        Lane(Gather::writing(STEPS_PER_TX_MAX, db, "saga.step", move |tx, done: &[Done]| {
+            let kind = Arc::clone(&kind);
+            async move { write(tx, kind.as_ref(), done).await }.boxed()
         }))
     }
 
@@ -56,8 +53,7 @@ impl Lane {
 }
 
 /// Keeps steps in one unit of work.
-async fn write(db: &Db, kind: &dyn Kind, batch: &[Done]) -> Result<Vec<Kept>, Fault> {
-    let mut tx = db.begin("saga.step").await?;
+async fn write(mut tx: Tx, kind: &dyn Kind, batch: &[Done]) -> Result<Vec<Kept>, Fault> {
     let ids: Vec<SagaId> = batch.iter().map(|done| done.held.id).collect();
     let fences = store::fences(&mut tx, &ids).await?;
     let is_held = |done: &Done| fences.get(&done.held.id) == Some(&done.held.fence);
