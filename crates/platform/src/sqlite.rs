@@ -1,6 +1,6 @@
 //! The embedded engine: SQLite, one file, one writer at a time, and a flush shared among the flows that meet.
 //!
-//! A flow takes the writer's turn, works in a savepoint of the open group, and releases it on commit. The one
+//! A flow takes the writer's turn, opens a group or works in a savepoint of the open one, and releases it on commit. The one
 //! who finds nobody waiting hands the group to the flusher thread, which commits it with one flush and wakes
 //! all who took part. So a lone flow pays one flush and a crowd shares one; nobody waits to fill a group.
 
@@ -280,13 +280,13 @@ impl Engine for Embedded {
             let mut writer = Arc::clone(&shared.turn).lock_owned().await;
             waiting.1 = true;
             drop(waiting);
-            let begin = if writer.open { "SAVEPOINT flow" } else { "BEGIN IMMEDIATE; SAVEPOINT flow" };
-            if let Err(e) = writer.conn.execute_batch(begin) {
+            let joins = writer.open;
+            if let Err(e) = writer.conn.execute_batch(if joins { "SAVEPOINT flow" } else { "BEGIN IMMEDIATE" }) {
                 end_in_vain(shared, writer);
                 return Err(fault("beginning", &e));
             }
             writer.open = true;
-            Ok(Box::new(Work { shared: Arc::clone(shared), writer: Some(writer) }) as Box<dyn Unit>)
+            Ok(Box::new(Work { shared: Arc::clone(shared), writer: Some(writer), joins }) as Box<dyn Unit>)
         })
     }
 
@@ -438,6 +438,9 @@ fn run_each(conn: &Connection, sql: &str, params: &[Value<'_>], see: &mut See<'_
 struct Work {
     shared: Arc<Shared>,
     writer: Option<OwnedMutexGuard<Writer>>,
+    /// Whether the group was open: then only a savepoint's work is its own. Each page of it is copied before it is changed,
+    /// so the first one of a group works without.
+    joins: bool,
 }
 
 impl Work {
@@ -477,8 +480,9 @@ impl Unit for Work {
     }
 
     fn commit(mut self: Box<Self>) -> BoxFuture<'static, Result<(), Fault>> {
-        let released = run(self.conn(), "RELEASE flow", &[]);
-        if let Err(e) = released {
+        if self.joins
+            && let Err(e) = run(self.conn(), "RELEASE flow", &[])
+        {
             return Box::pin(std::future::ready(Err(e))); // the drop rolls back
         }
         let mut writer = self.writer.take().expect("the turn is held until commit or drop");
@@ -505,7 +509,7 @@ fn pass_on(shared: &Arc<Shared>, writer: OwnedMutexGuard<Writer>) {
 impl Drop for Work {
     fn drop(&mut self) {
         let Some(writer) = self.writer.take() else { return };
-        if writer.conn.execute_batch("ROLLBACK TO flow; RELEASE flow").is_err() {
+        if self.joins && writer.conn.execute_batch("ROLLBACK TO flow; RELEASE flow").is_err() {
             lose(writer);
         } else {
             end_in_vain(&self.shared, writer);

@@ -13,11 +13,12 @@ fn open(dir: &Path) -> Embedded {
     engine
 }
 
-/// As when memory or the disk fail just there: the engine begins so many flows within a group, and no more.
+/// As when memory or the disk fail just there: the engine begins so many flows, and no more.
 fn begins_at_most(engine: &Embedded, flows: usize) {
     let begun = AtomicUsize::new(0);
     let ask = move |context: AuthContext<'_>| match context.action {
-        AuthAction::Savepoint { operation: TransactionOperation::Begin, .. }
+        AuthAction::Transaction { operation: TransactionOperation::Begin }
+        | AuthAction::Savepoint { operation: TransactionOperation::Begin, .. }
             if begun.fetch_add(1, Ordering::SeqCst) >= flows =>
         {
             Authorization::Deny
