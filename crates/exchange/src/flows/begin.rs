@@ -143,7 +143,6 @@ fn reserve(taken: &mut Taken, asked: &Beginning, now: Timestamp, offset: UtcOffs
 fn begun(asked: &Beginning, id: ExchangeId, before: &[Value], now: Timestamp, offset: UtcOffset) -> Begun {
     let Beginning { quote, body, .. } = asked;
     let snapshot = json!({
-        "quote": serde_json::from_str::<Value>(&quote.snapshot).unwrap_or_default(),
         "accounts": { "krw": body.krw_account, "fx": body.fx_account },
         "limits_before": before,
     });

@@ -8,7 +8,7 @@ use jangbu_contracts::deposit::Account;
 use jangbu_contracts::exchange::{self as wire, AskExchange};
 use jangbu_contracts::marks::AccountMark;
 use jangbu_kernel::defect::planted;
-use jangbu_kernel::id::{AccountId, CustomerId, ExchangeId, QuoteId};
+use jangbu_kernel::id::{AccountId, CustomerId, ExchangeId};
 use jangbu_kernel::money::Currency;
 use jangbu_platform::ask::Outcome;
 use jangbu_platform::context::Context;
@@ -24,10 +24,10 @@ use super::{desk, saga};
 use crate::Exchanges;
 use crate::domain::limits::Span;
 use crate::domain::plan::{Instance, State};
-use crate::domain::price::Side;
-use crate::store::exchanges::{self, Stored};
+use crate::domain::price::{Quoted, Side};
+use crate::store::exchanges::{self, Passage, Shown};
 use crate::store::limits;
-use crate::store::quotes::{self, Quote};
+use crate::store::quotes::Quote;
 
 /// How long whoever asks is kept waiting when he named no deadline, in milliseconds.
 const WAIT_MS_MAX: u64 = 10_000;
@@ -234,41 +234,42 @@ pub async fn shown_all(
     ids: &[ExchangeId],
     staff: bool,
 ) -> Result<BTreeMap<ExchangeId, wire::Exchange>, Fault> {
-    let stored = if ids.is_empty() { Vec::new() } else { exchanges::find_all(tx, ids).await? };
-    let wanted: Vec<QuoteId> = stored.iter().map(|stored| stored.begun.quote).collect();
-    let quotes = if wanted.is_empty() { BTreeMap::new() } else { quotes::find_all(tx, &wanted).await? };
-    let mut passages = if wanted.is_empty() { BTreeMap::new() } else { exchanges::passages_all(tx, ids).await? };
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let (found, mut passages) = (exchanges::shown(tx, ids).await?, exchanges::passages_all(tx, ids).await?);
     let mut all = BTreeMap::new();
-    for Stored { begun, state, withdrawal, deposit, because } in stored {
-        let id = begun.id;
-        let quote = quotes.get(&begun.quote);
-        let quote = quote.ok_or_else(|| Fault::Damaged(format!("the quote of {id} is missing")))?;
+    for exchange in found {
+        let id = exchange.id;
         let passages = passages.remove(&id).unwrap_or_default();
-        let undecided = staff && State::UNDECIDED.contains(&state.as_str());
-        let stuck = if undecided { desk::stuck(tx, id, &state, &passages).await? } else { None };
-        let rate = quote.quoted.price.to_string().parse().map_err(|e| Fault::Damaged(format!("a price: {e}")))?;
-        let shown = wire::Exchange {
-            id,
-            state,
-            quote: begun.quote,
-            customer: begun.customer,
-            side: saga::wire_side(quote.side),
-            currency: quote.quoted.currency,
-            rate,
-            unit: quote.quoted.unit,
-            foreign: quote.amounts.foreign,
-            krw: quote.amounts.won,
-            krw_account: begun.krw_account,
-            fx_account: begun.fx_account,
-            withdrawal,
-            deposit,
-            failure: because.map(|b| wire::Failed { code: b.code, detail: b.detail }),
-            history: passages.into_iter().map(|(state, at, why)| wire::Passage { state, at, why }).collect(),
-            stuck,
-        };
-        all.insert(id, shown);
+        let undecided = staff && State::UNDECIDED.contains(&exchange.state.as_str());
+        let stuck = if undecided { desk::stuck(tx, id, &exchange.state, &passages).await? } else { None };
+        all.insert(id, told(exchange, passages, stuck)?);
     }
     Ok(all)
+}
+
+fn told(exchange: Shown, passages: Vec<Passage>, stuck: Option<wire::Stuck>) -> Result<wire::Exchange, Fault> {
+    let Quoted { currency, unit, price } = exchange.quoted;
+    Ok(wire::Exchange {
+        id: exchange.id,
+        state: exchange.state,
+        quote: exchange.quote,
+        customer: exchange.customer,
+        side: saga::wire_side(exchange.side),
+        currency,
+        rate: price.to_string().parse().map_err(|e| Fault::Damaged(format!("a price: {e}")))?,
+        unit,
+        foreign: exchange.amounts.foreign,
+        krw: exchange.amounts.won,
+        krw_account: exchange.krw_account,
+        fx_account: exchange.fx_account,
+        withdrawal: exchange.withdrawal,
+        deposit: exchange.deposit,
+        failure: exchange.because.map(|b| wire::Failed { code: b.code, detail: b.detail }),
+        history: passages.into_iter().map(|(state, at, why)| wire::Passage { state, at, why }).collect(),
+        stuck,
+    })
 }
 
 /// A customer's limits now.

@@ -30,7 +30,7 @@ pub struct Begun {
     pub fx_account: AccountId,
     /// First days of the spans on whose limits it reserved.
     pub firsts: [(Span, BusinessDate); 2],
-    /// All that its decision used, as JSON.
+    /// What its decision used besides what its quote was made from, as JSON.
     pub snapshot: String,
 }
 
@@ -84,42 +84,87 @@ pub async fn insert(tx: &mut Tx, all: &[Begun]) -> Result<Inserted, Fault> {
     Ok(Inserted::New)
 }
 
-const SELECT: &str = "SELECT id, quote, customer, krw_account, fx_account, state, withdrawal, deposit, code, detail, \
-                      day_first, month_first, snapshot FROM exchange";
-
-fn stored(r: &Row) -> Stored {
-    let because = r
-        .opt_text(8)
-        .map(|code| Because { code: code.to_owned(), detail: r.opt_text(9).unwrap_or_default().to_owned() });
-    Stored {
+/// One exchange; locks it.
+pub async fn find(tx: &mut Tx, id: ExchangeId) -> Result<Option<Stored>, Fault> {
+    let bytes = id.to_bytes();
+    let sql = "SELECT quote, customer, krw_account, fx_account, state, withdrawal, deposit, code, detail, day_first, \
+               month_first, snapshot FROM exchange WHERE id = ? FOR UPDATE";
+    let Some(r) = tx.query_one(sql, &[Value::Bytes(&bytes)]).await? else { return Ok(None) };
+    Ok(Some(Stored {
         begun: Begun {
+            id,
+            quote: QuoteId::from_bytes(r.id(0)),
+            customer: CustomerId::from_bytes(r.id(1)),
+            krw_account: AccountId::from_bytes(r.id(2)),
+            fx_account: AccountId::from_bytes(r.id(3)),
+            firsts: [(Span::Day, day(&r, 9)), (Span::Month, day(&r, 10))],
+            snapshot: r.text(11).to_owned(),
+        },
+        state: r.text(4).to_owned(),
+        withdrawal: posting(&r, 5),
+        deposit: posting(&r, 6),
+        because: because(&r, 7),
+    }))
+}
+
+fn because(r: &Row, code: usize) -> Option<Because> {
+    let detail = || r.opt_text(code + 1).unwrap_or_default().to_owned();
+    r.opt_text(code).map(|code| Because { code: code.to_owned(), detail: detail() })
+}
+
+/// What is shown of an exchange, besides its passages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Which.
+    pub id: ExchangeId,
+    /// The quote that it used.
+    pub quote: QuoteId,
+    /// Whose.
+    pub customer: CustomerId,
+    /// His account in won.
+    pub krw_account: AccountId,
+    /// His account in the currency.
+    pub fx_account: AccountId,
+    /// Name of its state.
+    pub state: String,
+    /// The posting that withdrew.
+    pub withdrawal: Option<PostingId>,
+    /// The posting that deposited.
+    pub deposit: Option<PostingId>,
+    /// Why it failed or is being undone.
+    pub because: Option<Because>,
+    /// Buys or sells.
+    pub side: Side,
+    /// Currency, unit and the customer's price.
+    pub quoted: Quoted,
+    /// What is exchanged.
+    pub amounts: Amounts,
+}
+
+/// What is shown of some exchanges, in no order.
+pub async fn shown(tx: &mut Tx, ids: &[ExchangeId]) -> Result<Vec<Shown>, Fault> {
+    let ids: Vec<_> = ids.iter().map(|id| id.to_bytes()).collect();
+    let params: Vec<Value<'_>> = ids.iter().map(|id| Value::Bytes(id)).collect();
+    let sql = "SELECT e.id, e.quote, e.customer, e.krw_account, e.fx_account, e.state, e.withdrawal, e.deposit, e.code, \
+               e.detail, q.side, q.currency, q.unit, q.price, q.foreign_amount, q.won \
+               FROM exchange e JOIN quote q ON q.id = e.quote WHERE e.id IN (?*)";
+    let read = |r: &Row| {
+        Ok(Shown {
             id: ExchangeId::from_bytes(r.id(0)),
             quote: QuoteId::from_bytes(r.id(1)),
             customer: CustomerId::from_bytes(r.id(2)),
             krw_account: AccountId::from_bytes(r.id(3)),
             fx_account: AccountId::from_bytes(r.id(4)),
-            firsts: [(Span::Day, day(r, 10)), (Span::Month, day(r, 11))],
-            snapshot: r.text(12).to_owned(),
-        },
-        state: r.text(5).to_owned(),
-        withdrawal: posting(r, 6),
-        deposit: posting(r, 7),
-        because,
-    }
-}
-
-/// One exchange; locks it.
-pub async fn find(tx: &mut Tx, id: ExchangeId) -> Result<Option<Stored>, Fault> {
-    let sql = format!("{SELECT} WHERE id = ? FOR UPDATE");
-    Ok(tx.query_one(&sql, &[Value::Bytes(&id.to_bytes())]).await?.as_ref().map(stored))
-}
-
-/// Some exchanges, in no order.
-pub async fn find_all(tx: &mut Tx, ids: &[ExchangeId]) -> Result<Vec<Stored>, Fault> {
-    let ids: Vec<_> = ids.iter().map(|id| id.to_bytes()).collect();
-    let params: Vec<Value<'_>> = ids.iter().map(|id| Value::Bytes(id)).collect();
-    let rows = tx.query(&format!("{SELECT} WHERE id IN (?*)"), &params).await?;
-    Ok(rows.iter().map(stored).collect())
+            state: r.text(5).to_owned(),
+            withdrawal: posting(r, 6),
+            deposit: posting(r, 7),
+            because: because(r, 8),
+            side: side(r.text(10))?,
+            quoted: Quoted { currency: currency(r.text(11))?, unit: r.int(12), price: price(r.int(13))? },
+            amounts: Amounts { foreign: r.int(14), won: r.int(15) },
+        })
+    };
+    tx.query(sql, &params).await?.iter().map(read).collect()
 }
 
 /// A state that an exchange came to.
