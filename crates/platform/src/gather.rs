@@ -68,21 +68,8 @@ impl<T: Send + Sync + 'static, R: Send + 'static> Gather<T, R> {
         Self::start(together, turn, work)
     }
 
-    /// The same where a turn is a snapshot.
-    pub fn reading<F>(together: usize, db: &Db, flow: &'static str, work: F) -> Gather<T, R>
-    where
-        F: for<'a> Fn(Tx, &'a [T]) -> BoxFuture<'a, Result<Vec<R>, Fault>> + Send + Sync + 'static,
-    {
-        let db = db.clone();
-        let turn = move || {
-            let db = db.clone();
-            async move { db.read(flow).await }.boxed()
-        };
-        Self::start(together, turn, work)
-    }
-
-    /// The same where nobody has to wait for a turn.
-    pub fn calling<F>(together: usize, work: F) -> Gather<T, R>
+    /// The same for what needs no turn: whoever is there goes on at once.
+    pub fn looking<F>(together: usize, work: F) -> Gather<T, R>
     where
         F: for<'a> Fn(&'a [T]) -> BoxFuture<'a, Result<Vec<R>, Fault>> + Send + Sync + 'static,
     {
@@ -159,7 +146,7 @@ mod tests {
 
     #[tokio::test]
     async fn those_who_meet_are_done_together_and_one_who_fails_fails_alone() {
-        let gather = Arc::new(Gather::calling(4, |asks: &[u32]| {
+        let gather = Arc::new(Gather::looking(4, |asks: &[u32]| {
             async move {
                 if asks.contains(&6) {
                     return Err(Fault::Busy("six".into()));

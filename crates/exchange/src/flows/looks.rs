@@ -38,16 +38,20 @@ pub struct Looks {
 impl Looks {
     /// Starts the tasks that look.
     pub fn start(db: &Db, ask: &Ask, dice: &Dice) -> Looks {
-        let quotes = Gather::reading(LOOKS_TOGETHER_MAX, db, "exchange.look", |mut tx, ids: &[QuoteId]| {
+        // A snapshot begins when all who look are there: none of them may see less than what he was told before he came.
+        let (of_quotes, of_exchanges) = (db.clone(), db.clone());
+        let quotes = Gather::looking(LOOKS_TOGETHER_MAX, move |ids: &[QuoteId]| {
+            let db = of_quotes.clone();
             async move {
-                let found = quotes::find_all(&mut tx, ids).await?;
+                let found = quotes::find_all(&mut db.read("exchange.look").await?, ids).await?;
                 Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
             }
             .boxed()
         });
-        let exchanges = Gather::reading(LOOKS_TOGETHER_MAX, db, "exchange.show", |mut tx, ids: &[ExchangeId]| {
+        let exchanges = Gather::looking(LOOKS_TOGETHER_MAX, move |ids: &[ExchangeId]| {
+            let db = of_exchanges.clone();
             async move {
-                let found = shown_all(&mut tx, ids, false).await?;
+                let found = shown_all(&mut db.read("exchange.show").await?, ids, false).await?;
                 Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
             }
             .boxed()
@@ -84,7 +88,7 @@ impl Looks {
 
 fn accounts(ask: &Ask, dice: &Dice, instance: Instance) -> Accounts {
     let (ask, dice) = (ask.clone(), dice.clone());
-    Gather::calling(LOOKS_TOGETHER_MAX, move |ids: &[AccountId]| {
+    Gather::looking(LOOKS_TOGETHER_MAX, move |ids: &[AccountId]| {
         let (ask, dice) = (ask.clone(), dice.clone());
         async move {
             let named = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
