@@ -13,7 +13,7 @@ use jangbu_platform::{probe, task};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::domain::command::Command;
-use crate::flows::post::{Answers, COMMANDS_PER_BATCH_MAX, Outcome, post};
+use crate::flows::post::{Answers, COMMANDS_PER_BATCH_MAX, Lane, Outcome, post};
 use crate::ledger::Ledger;
 use crate::pipeline::Room;
 
@@ -64,7 +64,7 @@ impl Combiner {
 }
 
 async fn run(ledger: Arc<Ledger>, mut requests: mpsc::UnboundedReceiver<Request>) {
-    let mut left_over = None;
+    let (mut left_over, mut lane) = (None, Lane::default());
     loop {
         let first = match left_over.take() {
             Some(request) => request,
@@ -75,6 +75,7 @@ async fn run(ledger: Arc<Ledger>, mut requests: mpsc::UnboundedReceiver<Request>
         };
         // Taken before the queue is emptied: whatever comes while there is no room shares this batch.
         let room = ledger.room().await;
+        lane.ready(&ledger).await;
         let mut count = first.commands.len();
         let mut batch = vec![first];
         while let Ok(request) = requests.try_recv() {
@@ -85,7 +86,7 @@ async fn run(ledger: Arc<Ledger>, mut requests: mpsc::UnboundedReceiver<Request>
             count += request.commands.len();
             batch.push(request);
         }
-        post_batch(&ledger, room, batch).await;
+        post_batch(&ledger, &mut lane, room, batch).await;
     }
 }
 
@@ -98,7 +99,7 @@ struct Waiter {
 
 /// Posts what has gathered; a batch that hits a fault is retried by halves until the culprit stands alone. When everything
 /// fails all are told so: each try reads memory anew.
-async fn post_batch(ledger: &Arc<Ledger>, room: Room, batch: Vec<Request>) {
+async fn post_batch(ledger: &Arc<Ledger>, lane: &mut Lane, room: Room, batch: Vec<Request>) {
     let mut commands = Vec::with_capacity(batch.iter().map(|r| r.commands.len()).sum());
     let mut waiters = Vec::with_capacity(batch.len());
     for request in batch {
@@ -115,7 +116,7 @@ async fn post_batch(ledger: &Arc<Ledger>, room: Room, batch: Vec<Request>) {
             None => ledger.room().await,
         };
         // The lane outlives a bug: memory is read anew, and those behind it are served.
-        let posted = AssertUnwindSafe(post(ledger, room, commands)).catch_unwind().await;
+        let posted = AssertUnwindSafe(post(ledger, lane, room, commands)).catch_unwind().await;
         let bug = |_| Err((Fault::Damaged("deciding a batch panicked".into()), None));
         match posted.map_or_else(bug, |posted| posted.map_err(|(fault, commands)| (fault, Some(commands)))) {
             Ok(answers) => {

@@ -6,6 +6,7 @@
 
 mod shared;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,6 +29,7 @@ use crate::domain::keys::Keys;
 use crate::domain::terms::{History, Terms};
 use crate::pipeline::{BATCHES_UNDER_WAY_MAX, Flush, Pipeline, Room, Sent, Work};
 use crate::store;
+use crate::store::accounts::Fixed;
 use crate::store::postings::Stored;
 
 /// Accounts written back in one go: few enough that postings behind them hardly notice.
@@ -99,9 +101,9 @@ impl State {
         self.ready = true;
     }
 
-    /// Accounts that must be written back.
-    pub(crate) fn touched(&self) -> impl Iterator<Item = u64> {
-        self.dirty.iter().copied()
+    /// Accounts that must be written back, in order; they count as written.
+    pub(crate) fn take_touched(&mut self) -> BTreeSet<u64> {
+        self.dirty.drain().collect()
     }
 
     /// Notes that an account must be written back.
@@ -150,8 +152,8 @@ pub struct Ledger {
     unfolded: Mutex<FxHashSet<u64>>,
     /// What a database that others write too offered when it was last read.
     offered: Mutex<shared::Offered>,
-    /// Numbers and products' codes of accounts that were shown.
-    described: Mutex<FxHashMap<u64, (String, String)>>,
+    /// What never changes of accounts that were shown.
+    described: Mutex<FxHashMap<u64, Arc<Fixed>>>,
 }
 
 /// The ledger to oneself: nothing is decided that is not also in this unit of work or before it. Dropped before it is
@@ -229,11 +231,12 @@ impl Ledger {
     /// # Errors
     /// The store can't be read.
     pub async fn alone(&self, flow: &'static str) -> Result<Alone<'_>, Fault> {
-        // Where others write too, rows keep flows apart.
+        // Where others write too, the instance's place keeps flows apart.
         let room = self.pipeline.room(if self.db.sole_owner() { BATCHES_UNDER_WAY_MAX } else { 1 }).await;
         let mut tx = self.db.begin(flow).await?;
         let mut state = self.state.lock().await;
         if !self.db.sole_owner() {
+            store::locked::place(&mut tx).await?; // before all other rows, as those do who post
             *state = self.blank(&mut tx).await?;
         } else if !self.is_current(&state) {
             if state.ready {
@@ -409,7 +412,12 @@ impl Ledger {
         drop(guard);
         missing.sort_unstable();
         missing.dedup();
-        names.extend(store::accounts::names(tx, &missing).await?);
+        if !self.db.sole_owner() {
+            self.names_kept(tx, &missing, &mut names).await?;
+            return Ok(names);
+        }
+        let found = store::accounts::fixed(tx, &missing).await?;
+        names.extend(found.into_iter().map(|(no, fixed)| (no, (fixed.id, fixed.currency))));
         Ok(names)
     }
 

@@ -1,5 +1,6 @@
 //! An instance, opened: its calls, what it listens to, what it tells, and its regular work.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -21,7 +22,7 @@ use jangbu_platform::service::{Job, Service, ServiceSpec, World};
 use crate::api::{Api, router, wire};
 use crate::combiner::Combiner;
 use crate::domain::command::{Action, Command};
-use crate::flows::post::{Outcome, known};
+use crate::flows::post::{Outcome, known_paid};
 use crate::flows::products::add_version;
 use crate::flows::totals::Prover;
 use crate::flows::{given_up, standing};
@@ -193,7 +194,7 @@ impl Handler for Standing {
                     continue;
                 }
                 let standing = read(event)?;
-                standing::keep(tx, &standing).await?;
+                standing::keep(&self.0, tx, &standing).await?;
             }
             Ok(())
         }
@@ -224,10 +225,14 @@ impl Postings {
         let (Some((first, _)), Some((_, last))) = (ranges.first(), ranges.last()) else { return Ok(Vec::new()) };
         let rows = store::postings::range(&mut tx, *first, *last, limit).await?;
         let names = ledger.names(&mut tx, None, &rows).await?;
+        let mut paid = match (rows.first(), rows.last()) {
+            (Some(first), Some(last)) => store::days::payments(&mut tx, first.seq, last.seq).await?,
+            _ => BTreeMap::new(),
+        };
         let mut events = Vec::with_capacity(rows.len());
         for row in rows {
             let (seq, exchange) = (row.seq, wire::exchange_of(&row.key));
-            let outcome = known(&mut tx, &names, row).await?;
+            let outcome = known_paid(&mut tx, &names, row, paid.remove(&seq)).await?;
             events.push(self.event(seq, exchange, &outcome)?);
         }
         Ok(events)

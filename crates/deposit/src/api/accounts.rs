@@ -105,10 +105,10 @@ async fn described(
 ) -> Result<Vec<wire::Account>, Refused> {
     let accounts: Vec<_> = accounts.into_iter().collect();
     let nos: Vec<u64> = accounts.iter().map(|(account, _)| account.no).collect();
-    let mut texts = api.ledger.describe(&nos).await?;
+    let texts = api.ledger.fixed(&nos).await?;
     let shown = |(account, owner): &(Account, Owner)| {
-        let (number, product) = texts.remove(&account.no)?;
-        Some(convert::account(account, *owner, number, product))
+        let fixed = texts.get(&account.no)?;
+        Some(convert::account(account, *owner, fixed.number.clone(), fixed.product.clone()))
     };
     Ok(accounts.iter().filter_map(shown).collect())
 }

@@ -39,7 +39,7 @@ async fn may(api: &Api, known: &Known, command: &Command) -> Result<(), Refused>
 
 /// The account exists and the caller may see it.
 pub(super) async fn owned(api: &Api, known: &Known, id: AccountId) -> Result<(), Refused> {
-    let owner = api.ledger.look(number_of(id), |a, _| (a.id, a.customer)).await?;
+    let owner = api.ledger.owner_of(number_of(id)).await?;
     match owner {
         Some((found, customer)) if found == id && known.may_see(&customer.to_string()) => Ok(()),
         _ => Err(Refused::not_found()),

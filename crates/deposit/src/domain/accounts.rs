@@ -54,6 +54,13 @@ impl Accounts {
         page[at] = Some(account);
     }
 
+    /// Forgets an account.
+    pub fn remove(&mut self, no: u64) {
+        let (page, at) = place(no);
+        let account = self.pages.get_mut(page).and_then(|page| page.get_mut(at));
+        self.count -= usize::from(account.and_then(Option::take).is_some());
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

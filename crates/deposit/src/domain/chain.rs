@@ -43,11 +43,11 @@ fn largest_term(n: u64) -> u64 {
 }
 
 impl Path {
-    /// A path read back from its stored form.
+    /// A path read back from its stored form, which may be filled up with zeros.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let place = |c: &[u8]| c.iter().rev().fold(0, |n, b| (n << 8) | u64::from(*b));
-        Self(bytes.chunks(8).map(place).collect())
+        Self(bytes.chunks(8).map(place).take_while(|place| *place != 0).collect())
     }
 
     /// The stored form: eight bytes a place, little endian, first to last.

@@ -18,6 +18,7 @@ use crate::domain::eligibility::{find, number_of};
 use crate::flows::standing;
 use crate::ledger::{Ledger, State, millis};
 use crate::store;
+use crate::store::accounts::Fixed;
 
 /// An answer that is kept under its key, or what the key says instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +92,7 @@ pub async fn open(
         return alone.commit().await.map(|()| kept);
     }
     if let Some(standing) = &opening.standing {
-        standing::keep(tx, standing).await?;
+        standing::keep(ledger, tx, standing).await?;
     }
     let owner = store::accounts::owner(tx, opening.customer).await?;
     ledger.take_numbers(tx, state).await?;
@@ -206,6 +207,7 @@ pub async fn set_mark(
     account.marks = account.marks.with(mark, on);
     if !planted("mark-in-memory-only") {
         store::accounts::update_standing(tx, &account).await?;
+        ledger.changes(tx).await?;
     }
     audit::note(tx, deed).await?;
     state.book.accounts.insert(account);
@@ -231,10 +233,10 @@ pub async fn close(
     ledger.load(tx, state, number_of(id)).await?;
     let account = find(&state.book, id).cloned();
     let shown = match &account {
-        Some(account) => store::accounts::describe(tx, &[account.no]).await?.pop(),
+        Some(account) => store::accounts::fixed(tx, &[account.no]).await?.pop(),
         None => None,
     };
-    let (Some(account), Some((_, (number, product)))) = (account, shown) else {
+    let (Some(account), Some((_, Fixed { number, product, .. }))) = (account, shown) else {
         return alone.commit().await.map(|()| None);
     };
     let closed = if account.closed_on.is_some() {
@@ -248,6 +250,7 @@ pub async fn close(
     };
     if let Ok(shown) = &closed {
         store::accounts::update_standing(tx, &shown.account).await?;
+        ledger.changes(tx).await?;
     }
     let answer = answer(&closed);
     tx.remember(key, hash, &answer).await?;

@@ -14,6 +14,8 @@
 
 mod locked;
 
+pub use locked::Lane;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -37,6 +39,7 @@ use crate::domain::tax::TaxClass;
 use crate::ledger::{Ledger, Names, Product, State};
 use crate::pipeline::{Room, Work};
 use crate::store;
+use crate::store::days::Payment;
 use crate::store::postings::{NewRow, Stored};
 
 /// Commands that share one unit of work at most.
@@ -96,13 +99,19 @@ type Taken = Option<(u64, Vec<Seen>)>;
 /// Outcomes that hold once this has ended well, and not before.
 pub type Answers = BoxFuture<'static, Result<Vec<Outcome>, Fault>>;
 
-/// Decides a batch and sends it on its way. `room` is its place among the batches under way.
+/// Decides a batch and sends it on its way. `room` is its place among the batches under way; `lane` is what its lane keeps
+/// from one to the next where others write the same database.
 ///
 /// # Errors
 /// Nothing of the batch stands; the commands come back.
-pub async fn post(ledger: &Arc<Ledger>, room: Room, commands: Vec<Command>) -> Result<Answers, (Fault, Vec<Command>)> {
+pub async fn post(
+    ledger: &Arc<Ledger>,
+    lane: &mut Lane,
+    room: Room,
+    commands: Vec<Command>,
+) -> Result<Answers, (Fault, Vec<Command>)> {
     if !ledger.db.sole_owner() {
-        return locked::post(ledger, room, commands).await;
+        return locked::post(ledger, lane, room, commands).await;
     }
     match decide_at_once(ledger, room, commands).await {
         Ok(answers) => Ok(answers),
@@ -194,7 +203,7 @@ async fn decide_alone(
         Ok(alone) => alone,
         Err(fault) => return Err((fault, commands)),
     };
-    let mut batch = match decide_all(ledger, &mut alone.tx, &mut alone.state, &commands, taken).await {
+    let mut batch = match decide_all(ledger, &mut alone.tx, &mut alone.state, &commands, taken, None).await {
         Ok(batch) => batch,
         Err(fault) => return Err((fault, commands)),
     };
@@ -211,14 +220,17 @@ async fn decide_alone(
     }
 }
 
+/// Decides commands one after the other; `stored` is what the store has under their keys, where it was asked for all at
+/// once.
 async fn decide_all(
     ledger: &Ledger,
     tx: &mut Tx,
     state: &mut State,
     commands: &[Command],
     taken: Taken,
+    stored: Option<&HashMap<String, Stored>>,
 ) -> Result<Batch, Fault> {
-    let mut batch = Batch::new(tx.now(), commands.len());
+    let mut batch = Batch::new(ledger.db.now(), commands.len()); // the unit of work may have begun before they came
     state.deciding();
     let taken = taken.filter(|(generation, _)| *generation == state.generation).map(|(_, seen)| seen);
     let (mut places, mut in_vain) = (None, Vec::new());
@@ -236,7 +248,13 @@ async fn decide_all(
                 Some(again(&commands[at], &batch.outcomes[at], command))
             }
             None if seen == Seen::Never => None,
-            None => recall(ledger, tx, state, command).await?,
+            None => {
+                let row = match stored {
+                    Some(stored) => stored.get(command.key.as_str()).cloned(),
+                    None => store::postings::by_key(tx, &command.key).await?,
+                };
+                recall(ledger, tx, state, command, row).await?
+            }
         };
         if let Some(known) = known {
             batch.outcomes.push(known);
@@ -284,9 +302,15 @@ fn again(before: &Command, outcome: &Outcome, command: &Command) -> Outcome {
     }
 }
 
-/// What the store knows under a key.
-async fn recall(ledger: &Ledger, tx: &mut Tx, state: &mut State, command: &Command) -> Result<Option<Outcome>, Fault> {
-    let Some(row) = store::postings::by_key(tx, &command.key).await? else { return Ok(None) };
+/// What the store's row of a key says of a command.
+async fn recall(
+    ledger: &Ledger,
+    tx: &mut Tx,
+    state: &State,
+    command: &Command,
+    row: Option<Stored>,
+) -> Result<Option<Outcome>, Fault> {
+    let Some(row) = row else { return Ok(None) };
     if row.hash != command.hash && !planted("key-body-unchecked") {
         return Ok(Some(Outcome::KeyReused));
     }
@@ -296,13 +320,23 @@ async fn recall(ledger: &Ledger, tx: &mut Tx, state: &mut State, command: &Comma
 
 /// A stored row as an outcome that is given again; `names` are of its accounts.
 pub(crate) async fn known(tx: &mut Tx, names: &Names, row: Stored) -> Result<Outcome, Fault> {
+    let pays = row.posting.as_ref().is_some_and(|posting| posting.kind == Kind::Interest);
+    let paid = if pays { store::days::payment(tx, row.seq).await? } else { None };
+    known_paid(tx, names, row, paid).await
+}
+
+/// The same, where the interest payment that it made was read with those of others.
+pub(crate) async fn known_paid(
+    tx: &mut Tx,
+    names: &Names,
+    row: Stored,
+    paid: Option<Payment>,
+) -> Result<Outcome, Fault> {
     let Some(mut posting) = row.posting else {
         return Ok(Outcome::Refused(refusal_from(row.refused.as_deref().unwrap_or("")), true));
     };
     let mut interest = None;
-    if posting.kind == Kind::Interest
-        && let Some(paid) = store::days::payment(tx, posting.seq).await?
-    {
+    if let Some(paid) = paid {
         interest = Some(paid.id);
         posting.interest = Some(Box::new(Interest {
             from: paid.from,
@@ -451,13 +485,9 @@ async fn closings(
 
 /// Writes what later commands of the same batch look for in the store; the id of an interest payment.
 async fn store_at_once(tx: &mut Tx, posting: &Posting) -> Result<Option<InterestId>, Fault> {
-    match (posting.kind, posting.refers, &posting.interest, posting.credit) {
-        (Kind::Interest, _, Some(interest), Some(leg)) => {
-            let id = InterestId::from_bytes(tx.new_id());
-            store::days::insert_interest(tx, posting.seq, leg.account, id, interest).await?;
-            Ok(Some(id))
-        }
-        (Kind::Reversal, Some(original), _, _) => {
+    match (posting.kind, posting.refers) {
+        (Kind::Interest, _) => Ok(posting.interest.as_ref().map(|_| InterestId::from_bytes(tx.new_id()))),
+        (Kind::Reversal, Some(original)) => {
             store::postings::insert_reversal(tx, original, posting.seq).await?;
             Ok(None)
         }
@@ -520,6 +550,7 @@ impl Batch {
         let rows: Vec<NewRow<'_>> = self.fresh.iter().enumerate().map(row).collect();
         store::days::insert(tx, &self.ended).await?;
         store::postings::insert(tx, &rows).await?;
+        store::days::insert_interest(tx, &self.paid()).await?;
         for hold in &self.holds {
             store::days::put_hold(tx, hold).await?;
         }
@@ -527,6 +558,18 @@ impl Batch {
             store::outbox::insert(tx, *first, *last).await?;
         }
         Ok(())
+    }
+
+    /// Its interest payments: posting, account, id, figures.
+    fn paid(&self) -> Vec<(u64, u64, InterestId, &Interest)> {
+        let paid = |(i, seq): &(usize, u64)| match &self.outcomes[*i] {
+            Outcome::Posted(posted, _) => {
+                let (id, leg, interest) = (posted.interest?, posted.posting.credit?, posted.posting.interest.as_ref()?);
+                Some((*seq, leg.account, id, &**interest))
+            }
+            _ => None,
+        };
+        self.fresh.iter().filter_map(paid).collect()
     }
 
     /// The outcomes, once they are durable.

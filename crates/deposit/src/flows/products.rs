@@ -52,6 +52,7 @@ pub async fn add_version(
     let result = format!("terms from {} on", terms.from);
     let deed = Deed { who, what: "product.version", subject: &text.code, reason: "", result: &result };
     audit::note(tx, &deed).await?;
+    ledger.changes(tx).await?;
     state.offer(&text.code, terms);
     state.take_limits();
     alone.commit().await.map(Ok)

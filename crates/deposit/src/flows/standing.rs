@@ -9,6 +9,7 @@ use jangbu_platform::probe;
 use crate::domain::book::{Marks, Owner};
 use crate::ledger::Ledger;
 use crate::store;
+use crate::store::accounts::KeptOwner;
 
 /// A standing as decisions use it.
 #[must_use]
@@ -24,14 +25,20 @@ pub fn owner(standing: &StandingChangedV1) -> Owner {
 ///
 /// # Errors
 /// The engine failed.
-pub async fn keep(tx: &mut Tx, standing: &StandingChangedV1) -> Result<Option<Owner>, Fault> {
+pub async fn keep(ledger: &Ledger, tx: &mut Tx, standing: &StandingChangedV1) -> Result<Option<Owner>, Fault> {
     let kind = if standing.kind == Kind::Corporation { "corporation" } else { "person" };
     let owner = owner(standing);
-    let taken = store::accounts::keep_owner(tx, standing.customer, owner, kind).await?;
-    if !taken {
-        probe::reached("standing-not-newer-than-the-one-held");
+    let kept = store::accounts::keep_owner(tx, standing.customer, owner, kind).await?;
+    match kept {
+        KeptOwner::Not => {
+            probe::reached("standing-not-newer-than-the-one-held");
+            return Ok(None);
+        }
+        // One who was not known is in nobody's memory.
+        KeptOwner::First => {}
+        KeptOwner::Newer => ledger.changes(tx).await?,
     }
-    Ok(taken.then_some(owner))
+    Ok(Some(owner))
 }
 
 /// Asks for the standing of a customer whose event has not come yet; none when he is known, or nobody knows him.

@@ -140,28 +140,39 @@ pub async fn last_no(tx: &mut Tx) -> Result<u64, Fault> {
     Ok(row.and_then(|r| r.opt_int(0)).map_or(0, number))
 }
 
-/// The ids and currencies of accounts.
-pub async fn names(tx: &mut Tx, nos: &[u64]) -> Result<Vec<(u64, (AccountId, Currency))>, Fault> {
-    let mut names = Vec::with_capacity(nos.len());
-    for run in nos.chunks(NAMES_PER_READ) {
-        let run: Vec<Value<'_>> = run.iter().map(|no| no.cast_signed().into()).collect();
-        for row in tx.query("SELECT no, id, currency FROM account WHERE no IN (?*)", &run).await? {
-            let currency = row.text(2).parse().map_err(|_| Fault::Damaged("a currency code".into()))?;
-            names.push((number(row.int(0)), (AccountId::from_bytes(row.id(1)), currency)));
-        }
-    }
-    Ok(names)
+/// What never changes of an account.
+#[derive(Clone, Debug)]
+pub struct Fixed {
+    /// Its id.
+    pub id: AccountId,
+    /// Its owner.
+    pub customer: CustomerId,
+    /// Its currency.
+    pub currency: Currency,
+    /// Its number for people.
+    pub number: String,
+    /// Code of its product.
+    pub product: String,
 }
 
-/// What the customer sees of accounts besides their balances: number and product code.
-pub async fn describe(tx: &mut Tx, nos: &[u64]) -> Result<Vec<(u64, (String, String))>, Fault> {
-    let mut all = Vec::with_capacity(nos.len());
+/// What never changes of accounts, by their numbers.
+pub async fn fixed(tx: &mut Tx, nos: &[u64]) -> Result<Vec<(u64, Fixed)>, Fault> {
+    let mut found = Vec::with_capacity(nos.len());
     for run in nos.chunks(NAMES_PER_READ) {
         let run: Vec<Value<'_>> = run.iter().map(|no| no.cast_signed().into()).collect();
-        let rows = tx.query("SELECT no, number, product FROM account WHERE no IN (?*)", &run).await?;
-        all.extend(rows.iter().map(|r| (number(r.int(0)), (r.text(1).to_owned(), r.text(2).to_owned()))));
+        let sql = "SELECT no, id, customer, currency, number, product FROM account WHERE no IN (?*)";
+        for row in tx.query(sql, &run).await? {
+            let fixed = Fixed {
+                id: AccountId::from_bytes(row.id(1)),
+                customer: CustomerId::from_bytes(row.id(2)),
+                currency: row.text(3).parse().map_err(|_| Fault::Damaged("a currency code".into()))?,
+                number: row.text(4).to_owned(),
+                product: row.text(5).to_owned(),
+            };
+            found.push((number(row.int(0)), fixed));
+        }
     }
-    Ok(all)
+    Ok(found)
 }
 
 /// Writes an account's marks and day of closing.
@@ -194,13 +205,24 @@ pub async fn owner(tx: &mut Tx, customer: CustomerId) -> Result<Option<Owner>, F
     Ok(row.map(|r| Owner { version: r.int(0), marks: marks(r.int(1)) }))
 }
 
-/// Keeps an owner's standing, unless a newer one is known; whether it was taken.
-pub async fn keep_owner(tx: &mut Tx, customer: CustomerId, owner: Owner, kind: &str) -> Result<bool, Fault> {
+/// What became of an owner's standing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeptOwner {
+    /// It is not newer than the one known.
+    Not,
+    /// It is the first.
+    First,
+    /// It took the place of an older one.
+    Newer,
+}
+
+/// Keeps an owner's standing, unless a newer one is known.
+pub async fn keep_owner(tx: &mut Tx, customer: CustomerId, owner: Owner, kind: &str) -> Result<KeptOwner, Fault> {
     let id = customer.to_bytes();
     let sql = "SELECT version FROM owner WHERE customer = ? FOR UPDATE";
     let known = tx.query_one(sql, &[Value::Bytes(&id)]).await?.map(|r| r.int(0));
     if known.is_some_and(|known| known >= owner.version) {
-        return Ok(false);
+        return Ok(KeptOwner::Not);
     }
     let row = [Value::Bytes(&id), owner.version.into(), kind.into(), i64::from(owner.marks.0).into()];
     let sql = match known {
@@ -210,5 +232,5 @@ pub async fn keep_owner(tx: &mut Tx, customer: CustomerId, owner: Owner, kind: &
     if tx.insert(sql, &row).await? == Inserted::Duplicate {
         return Err(Fault::Conflict("the owner's standing was kept meanwhile".into()));
     }
-    Ok(true)
+    Ok(if known.is_some() { KeptOwner::Newer } else { KeptOwner::First })
 }

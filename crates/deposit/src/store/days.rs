@@ -1,8 +1,10 @@
 //! Days that ended, holds, and interest payments.
 
+use std::collections::BTreeMap;
+
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::InterestId;
-use jangbu_platform::db::{Fault, Inserted, Tx, Value};
+use jangbu_platform::db::{Fault, Inserted, Row, Tx, Value};
 
 use super::accounts::day;
 use crate::domain::book::{Day, Hold};
@@ -110,27 +112,23 @@ pub async fn put_hold(tx: &mut Tx, hold: &Hold) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Writes an interest payment; that a day is paid twice is refused by the table as well.
-pub async fn insert_interest(tx: &mut Tx, posting: u64, no: u64, id: InterestId, i: &Interest) -> Result<(), Fault> {
-    let id = id.to_bytes();
-    let row = [
-        posting.cast_signed().into(),
-        Value::Bytes(&id),
-        no.cast_signed().into(),
-        i.from.days().into(),
-        i.to.days().into(),
-        i.gross.into(),
-        i.income_tax.into(),
-        i.local_tax.into(),
-        i.other_tax.into(),
-        i.net.into(),
-    ];
+const PAID_COLUMNS: usize = 10;
+
+/// Writes interest payments, each with its posting and account; that a day is paid twice is refused by the table as well.
+pub async fn insert_interest(tx: &mut Tx, paid: &[(u64, u64, InterestId, &Interest)]) -> Result<(), Fault> {
+    let ids: Vec<[u8; 16]> = paid.iter().map(|(_, _, id, _)| id.to_bytes()).collect();
+    let mut rows: Vec<Value<'_>> = Vec::with_capacity(paid.len() * PAID_COLUMNS);
+    for ((posting, no, _, i), id) in paid.iter().zip(&ids) {
+        rows.extend([posting.cast_signed().into(), Value::Bytes(id), no.cast_signed().into()]);
+        rows.extend([i.from.days(), i.to.days()].map(Value::from));
+        rows.extend([i.gross, i.income_tax, i.local_tax, i.other_tax, i.net].map(Value::Int));
+    }
     let sql = "INSERT INTO interest_payment (posting, id, account, from_date, to_date, gross, income_tax, \
                local_tax, other_tax, net) VALUES (?*)";
-    match tx.insert(sql, &row).await? {
-        Inserted::New => Ok(()),
-        Inserted::Duplicate => Err(Fault::Damaged("interest of a day would be paid twice".into())),
+    if !rows.is_empty() && tx.insert_rows(sql, PAID_COLUMNS, &rows).await? == Inserted::Duplicate {
+        return Err(Fault::Damaged("interest of a day would be paid twice".into()));
     }
+    Ok(())
 }
 
 /// A stored interest payment.
@@ -156,17 +154,23 @@ pub struct Payment {
 
 /// The interest payment made by a posting.
 pub async fn payment(tx: &mut Tx, posting: u64) -> Result<Option<Payment>, Fault> {
-    let sql = "SELECT id, from_date, to_date, gross, income_tax, local_tax, other_tax, net FROM interest_payment \
-               WHERE posting = ?";
-    let row = tx.query_one(sql, &[posting.cast_signed().into()]).await?;
-    Ok(row.map(|r| Payment {
-        id: InterestId::from_bytes(r.id(0)),
-        from: day(r.int(1)),
-        to: day(r.int(2)),
-        gross: r.int(3),
-        income_tax: r.int(4),
-        local_tax: r.int(5),
-        other_tax: r.int(6),
-        net: r.int(7),
-    }))
+    Ok(payments(tx, posting, posting).await?.remove(&posting))
+}
+
+/// The interest payments made by postings from `first` to `last`, by posting.
+pub async fn payments(tx: &mut Tx, first: u64, last: u64) -> Result<BTreeMap<u64, Payment>, Fault> {
+    let sql = "SELECT posting, id, from_date, to_date, gross, income_tax, local_tax, other_tax, net \
+               FROM interest_payment WHERE posting >= ? AND posting <= ?";
+    let rows = tx.query(sql, &[first.cast_signed().into(), last.cast_signed().into()]).await?;
+    let payment = |r: &Row| Payment {
+        id: InterestId::from_bytes(r.id(1)),
+        from: day(r.int(2)),
+        to: day(r.int(3)),
+        gross: r.int(4),
+        income_tax: r.int(5),
+        local_tax: r.int(6),
+        other_tax: r.int(7),
+        net: r.int(8),
+    };
+    Ok(rows.iter().map(|r| (r.int(0).cast_unsigned(), payment(r))).collect())
 }

@@ -1,27 +1,21 @@
-//! What a database that several processes write is asked for: rows under locks, many at a time, in the order of their
-//! keys. Whoever posts locks balances first, in order, and the instance's place last; so nobody waits in a circle.
+//! What a database that several processes write is asked for: the instance's place under its lock, and many rows at a time.
+//! Whoever posts, or changes what postings are decided by, locks the place first; so nobody waits in a circle.
 
 use std::collections::BTreeSet;
 
 use jangbu_kernel::id::CustomerId;
-use jangbu_platform::db::{Fault, Inserted, Row, Tx, Value};
+use jangbu_platform::db::{Fault, Row, Tx, Value};
 
 use super::accounts::{self, BALANCE, BALANCE_COLUMNS, SELECT};
 use super::postings::{self, Stored};
 use crate::domain::book::{Account, Marks, Owner};
 
-/// Locks accounts in the order of their numbers, and reads them as they then are. Their balances' rows are the locks: what
-/// changes an account's other row locks them too.
-pub async fn accounts(
-    tx: &mut Tx,
-    nos: &BTreeSet<u64>,
-    product: impl Fn(&str) -> Option<u32>,
-) -> Result<Vec<Account>, Fault> {
+/// Reads accounts; whoever has the place reads them as they are.
+pub async fn accounts(tx: &mut Tx, nos: &[u64], product: impl Fn(&str) -> Option<u32>) -> Result<Vec<Account>, Fault> {
     if nos.is_empty() {
         return Ok(Vec::new());
     }
     let nos: Vec<Value<'_>> = nos.iter().map(|no| no.cast_signed().into()).collect();
-    tx.query("SELECT no FROM balance WHERE no IN (?*) ORDER BY no FOR UPDATE", &nos).await?;
     let rows = tx.query(&format!("{SELECT} WHERE a.no IN (?*)"), &nos).await?;
     rows.iter().map(|row| accounts::read(row, &product)).collect()
 }
@@ -71,9 +65,17 @@ pub async fn held_accounts(tx: &mut Tx, holds: &[u64]) -> Result<Vec<u64>, Fault
     Ok(rows.iter().map(|row| row.int(0).cast_unsigned()).collect())
 }
 
+/// Paths are filled up to a multiple of so many bytes: a row that stays as long as it was is changed where it lies.
+const PATH_BYTES: usize = 64;
+
 /// Writes accounts' states back.
 pub async fn write_balances(tx: &mut Tx, accounts: &[&Account]) -> Result<(), Fault> {
-    let paths: Vec<Vec<u8>> = accounts.iter().map(|account| account.path.to_bytes()).collect();
+    let padded = |account: &&Account| {
+        let mut path = account.path.to_bytes();
+        path.resize(path.len().next_multiple_of(PATH_BYTES), 0);
+        path
+    };
+    let paths: Vec<Vec<u8>> = accounts.iter().map(padded).collect();
     let mut values = Vec::with_capacity(accounts.len() * BALANCE_COLUMNS);
     for (account, path) in accounts.iter().zip(&paths) {
         values.extend(accounts::balance_row(account, path));
@@ -84,22 +86,49 @@ pub async fn write_balances(tx: &mut Tx, accounts: &[&Account]) -> Result<(), Fa
     Ok(())
 }
 
-/// Locks the instance's place, up to which balances are written back: the last posting. Whoever has it makes the next
-/// ones, so places are in the order of commits, without a gap.
-pub async fn place(tx: &mut Tx) -> Result<u64, Fault> {
-    let sql = "SELECT seq FROM folded WHERE id = ? FOR UPDATE";
-    if let Some(row) = tx.query_one(sql, &[1i64.into()]).await? {
-        return Ok(row.int(0).cast_unsigned());
-    }
-    let last = postings::last_seq(tx).await?;
-    match tx.insert("INSERT INTO folded (id, seq) VALUES (?*)", &[1i64.into(), last.cast_signed().into()]).await? {
-        Inserted::New => Ok(last),
-        Inserted::Duplicate => Err(Fault::Conflict("another process began at the first place".into())),
+/// The instance's place, and what stands beside it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The last posting; up to it balances are written back.
+    pub seq: u64,
+    /// How often accounts, owners or terms that were there changed by what is in no posting.
+    pub changes: u64,
+    /// By chance, from who posted last.
+    pub token: u64,
+}
+
+/// Rows of the table: the place, and what stands beside it.
+const SEQ: i64 = 1;
+const CHANGES: i64 = 2;
+const TOKEN: i64 = 3;
+const PLACE: &str = "REPLACE INTO folded (id, seq) VALUES (?*)";
+
+/// Locks the instance's place. Whoever has it makes the next postings, so places are in the order of commits, without a
+/// gap; and all who change what postings are decided by take it before they change it.
+pub async fn place(tx: &mut Tx) -> Result<Place, Fault> {
+    loop {
+        let rows = tx.query("SELECT id, seq FROM folded ORDER BY id FOR UPDATE", &[]).await?;
+        let value = |id: i64| rows.iter().find(|row| row.int(0) == id).map(|row| row.int(1).cast_unsigned());
+        if let Some(seq) = value(SEQ) {
+            let (changes, token) = (value(CHANGES).unwrap_or(0), value(TOKEN).unwrap_or(0));
+            return Ok(Place { seq, changes, token });
+        }
+        // There is none yet. Where another makes it meanwhile, his is found.
+        let last = postings::last_seq(tx).await?;
+        let _ = tx.insert("INSERT INTO folded (id, seq) VALUES (?*)", &[SEQ.into(), last.cast_signed().into()]).await?;
     }
 }
 
-/// Moves the place on.
-pub async fn set_place(tx: &mut Tx, seq: u64) -> Result<(), Fault> {
-    tx.execute("UPDATE folded SET seq = ? WHERE id = ?", &[seq.cast_signed().into(), 1i64.into()]).await?;
+/// Moves the place on, with the token of who does.
+pub async fn set_place(tx: &mut Tx, place: Place) -> Result<(), Fault> {
+    let rows = [SEQ.into(), place.seq.cast_signed().into(), TOKEN.into(), place.token.cast_signed().into()];
+    let _ = tx.insert_rows(PLACE, 2, &rows).await?; // replaces: there is no duplicate
+    Ok(())
+}
+
+/// Notes beside the place that something changes by what is in no posting.
+pub async fn note_change(tx: &mut Tx) -> Result<(), Fault> {
+    let changes = place(tx).await?.changes + 1;
+    let _ = tx.insert(PLACE, &[CHANGES.into(), changes.cast_signed().into()]).await?; // replaces: there is no duplicate
     Ok(())
 }

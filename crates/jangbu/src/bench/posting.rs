@@ -12,7 +12,7 @@ use jangbu_adapters::stand::Server;
 use jangbu_deposit::combiner::Combiner;
 use jangbu_deposit::domain::command::{Action, Command};
 use jangbu_deposit::flows::bulk::{ACCOUNTS_PER_LOAD_MAX, load_accounts};
-use jangbu_deposit::flows::post::{COMMANDS_PER_BATCH_MAX, Outcome, post};
+use jangbu_deposit::flows::post::{COMMANDS_PER_BATCH_MAX, Lane, Outcome, post};
 use jangbu_deposit::ledger::Ledger;
 use jangbu_deposit::service::{self, KRW};
 use jangbu_kernel::date::BusinessDate;
@@ -22,7 +22,7 @@ use jangbu_platform::clock::{Clock, RealClock};
 use jangbu_platform::db::Fault;
 use jangbu_platform::dice::Dice;
 use jangbu_platform::migrate;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use super::{Args, Latencies, Report, memory_bytes, progress};
 use crate::Failure;
@@ -192,9 +192,10 @@ pub async fn run(args: &Args, way: Way) -> Result<Report, Failure> {
     let (measuring, stopping) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     // On the embedded engine nobody begins before the last one's flush; a server has its own way of keeping them apart.
     let turns = Arc::new(Semaphore::new(if args.engine == "mysql" { ONE_PER_TX_MAX } else { 1 }));
+    let lane = Arc::new(Mutex::new(Lane::default()));
     let caller = |n: u32| {
-        let (bench, measuring, stopping, turns) =
-            (Arc::clone(&bench), Arc::clone(&measuring), Arc::clone(&stopping), Arc::clone(&turns));
+        let (bench, measuring, stopping) = (Arc::clone(&bench), Arc::clone(&measuring), Arc::clone(&stopping));
+        let (turns, lane) = (Arc::clone(&turns), Arc::clone(&lane));
         let (batch, hot, replica) = (args.batch as usize, args.hot, n as usize % args.replicas as usize);
         tokio::spawn(async move {
             let (mut counted, mut throws) = (Counted::default(), Throws::new(u64::from(n) + 1));
@@ -203,7 +204,7 @@ pub async fn run(args: &Args, way: Way) -> Result<Report, Failure> {
                 let asked = Instant::now();
                 let outcomes = match way {
                     Way::Combined => bench.replicas[replica].post(commands).await?,
-                    Way::OnePerTx => alone(&bench.ledger, &turns, commands).await?,
+                    Way::OnePerTx => alone(&bench.ledger, &turns, &lane, commands).await?,
                 };
                 if measuring.load(Relaxed) {
                     counted.latencies.add(asked.elapsed(), 1);
@@ -254,12 +255,20 @@ async fn post_before(bench: &Arc<Bench>, args: &Args) -> Result<(), Failure> {
 }
 
 /// The old way: a transaction and a flush for each command.
-async fn alone(ledger: &Arc<Ledger>, turns: &Semaphore, commands: Vec<Command>) -> Result<Vec<Outcome>, Fault> {
+async fn alone(
+    ledger: &Arc<Ledger>,
+    turns: &Semaphore,
+    lane: &Mutex<Lane>,
+    commands: Vec<Command>,
+) -> Result<Vec<Outcome>, Fault> {
     let mut all = Vec::with_capacity(commands.len());
     for command in commands {
         let turn = turns.acquire().await;
         let room = ledger.room().await;
-        let answers = post(ledger, room, vec![command]).await.map_err(|(fault, _)| fault)?;
+        let mut lane = lane.lock().await;
+        let posted = post(ledger, &mut lane, room, vec![command]).await;
+        drop(lane); // the next one is decided while this one is flushed, as between batches
+        let answers = posted.map_err(|(fault, _)| fault)?;
         all.extend(answers.await?);
         drop(turn);
     }

@@ -7,17 +7,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jangbu_adapters::mysql::{self, Limits};
 use jangbu_adapters::stand::Server;
+use jangbu_contracts::customer::{Kind, StandingChangedV1};
 use jangbu_deposit::combiner::Combiner;
+use jangbu_deposit::domain::book::Marks;
 use jangbu_deposit::domain::command::{Action, Command, Original};
-use jangbu_deposit::flows::accounts::{Kept, Opening, open};
+use jangbu_deposit::flows::accounts::{Kept, Opening, open, set_mark};
 use jangbu_deposit::flows::bulk::load_accounts;
 use jangbu_deposit::flows::post::Outcome;
+use jangbu_deposit::flows::standing;
 use jangbu_deposit::ledger::Ledger;
 use jangbu_deposit::service::{self, KRW};
 use jangbu_deposit::store;
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::{AccountId, CustomerId};
 use jangbu_kernel::time::{Timestamp, UtcOffset};
+use jangbu_platform::audit::Deed;
 use jangbu_platform::clock::{Clock, ManualClock};
 use jangbu_platform::db::{Answer, Fault, Key, Row, Value};
 use jangbu_platform::dice::Dice;
@@ -296,6 +300,73 @@ async fn batches_over_the_same_accounts_keep_every_serial() {
     assert_eq!(two.sum("SELECT COUNT(*) FROM posting WHERE kind = 3").await, i64::try_from(done).unwrap());
     let serials = two.sum("SELECT SUM(serial) FROM balance").await;
     assert_eq!(serials, i64::try_from(2 * done + 10).unwrap(), "no serial is lost, and none is given twice");
+}
+
+/// What each keeps between its batches, and the other changes: a mark, the owner's standing, a balance, a key, terms.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_changes_the_other_decides_by() {
+    let two = Two::with(12).await;
+    two.credit(1_000).await;
+    let debit = |account: AccountId, amount| two.fresh(Action::Debit { account, amount, bank: "cash" });
+    let both = async |account: AccountId| {
+        let (one, other) = (two.post(0, vec![debit(account, 1)]).await, two.post(1, vec![debit(account, 1)]).await);
+        [posted(&one[0]), posted(&other[0])]
+    };
+    for (n, account) in two.accounts.iter().copied().enumerate() {
+        let (here, there) = (n % 2, (n + 1) % 2);
+        let deed = Deed { who: "operator:1", what: "mark", subject: "it", reason: "a test", result: "done" };
+        for on in [false, true, false] {
+            set_mark(&two.processes[here].ledger, account, (Marks::WITHDRAWAL_STOP, on), &deed).await.unwrap();
+            assert_eq!(both(account).await, [!on; 2], "{n} {on}");
+        }
+        let stored = two.command(&format!("k{n}"), Action::Debit { account, amount: 3, bank: "cash" });
+        assert!(newly(&two.post(there, vec![stored.clone()]).await[0]));
+        let again = two.post(here, vec![debit(account, 1), stored.clone(), debit(account, 1)]).await;
+        assert_eq!(again.iter().map(newly).collect::<Vec<_>>(), [true, false, true]);
+        assert!(posted(&again[1]));
+        assert!(posted(&two.post(there, vec![debit(account, 991)]).await[0]), "all that is left");
+        assert!(!posted(&two.post(here, vec![debit(account, 1)]).await[0]));
+    }
+    two.credit(100).await;
+    for (version, marks) in [(1, vec!["sanctioned".to_owned()]), (2, vec![])] {
+        let barred = !marks.is_empty();
+        let customer = CustomerId::from_parts(1, 1);
+        let standing = StandingChangedV1 { customer, version, kind: Kind::Person, marks };
+        let ledger = &two.processes[1].ledger;
+        let mut tx = ledger.db.begin("standing").await.unwrap();
+        assert!(standing::keep(ledger, &mut tx, &standing).await.unwrap().is_some());
+        tx.commit().await.unwrap();
+        assert_eq!(both(two.accounts[0]).await, [!barred; 2]);
+    }
+    two.prove().await;
+}
+
+/// A process whose batch did not come to stand forgets it, though another made as many postings at its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_did_not_come_to_stand_is_not_kept() {
+    let two = Two::with(2).await;
+    two.credit(100).await;
+    let debit = |amount| two.fresh(Action::Debit { account: two.accounts[0], amount, bank: "cash" });
+    for round in 0..10 {
+        assert!(newly(&two.post(0, vec![debit(1)]).await[0]));
+        // Its connection is ended while it works or rests: whether this one stands is for its key to tell.
+        let lost = debit(1);
+        let posting = tokio::spawn({
+            let (combiner, lost) = (two.processes[0].combiner.clone(), lost.clone());
+            async move { combiner.post(vec![lost]).await }
+        });
+        let mut killer = two.processes[1].ledger.db.begin("killer").await.unwrap();
+        let others = "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()";
+        for row in killer.query(others, &[]).await.unwrap() {
+            let _ = killer.execute("KILL ?", &[row.int(0).into()]).await; // it may be gone already
+        }
+        drop(killer);
+        let _ = posting.await.unwrap(); // told or not
+        assert!(newly(&two.post(1, vec![debit(1)]).await[0]));
+        assert!(posted(&two.post(0, vec![lost]).await[0]), "{round}");
+    }
+    two.prove().await;
+    assert_eq!(two.sum("SELECT SUM(ledger) FROM balance").await, 200 - 30);
 }
 
 /// A batch that fails as a whole is told as such, and a fault of the store is not taken for a refusal.

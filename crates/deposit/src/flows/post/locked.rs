@@ -1,48 +1,144 @@
-//! Posts a batch on a database that other processes write too. Rows are the arbiters: what a command decides by is read
-//! under the locks of its accounts, all of a batch at once, and written back with it.
+//! Posts a batch on a database that other processes write too. The instance's place is the arbiter: whoever has its row
+//! makes the next postings, and whatever else a command decides by changes under it as well.
+//!
+//! The lane keeps what it decides by from one batch to the next. Beside the place stands a token of who moved it last, and
+//! how often something changed that is in no posting. When both are as this lane left them, what it keeps is how things
+//! are; when another has posted, his postings are carried out in memory; after any other change everything is read again.
 //!
 //! | per | statements |
 //! |---|---|
-//! | batch | keys, products, locks, accounts, owners and the place: six reads; postings, balances, outbox and the place: four writes; a commit |
+//! | batch | the place; postings, balances, outbox and the place again: one read, four writes; a commit |
+//! | batch after another process's | one read of its postings |
+//! | batch with accounts, owners or keys not met yet | one read for all of each |
 //! | hold, capture, release, reversal, interest | one or two reads, one write |
 //!
-//! Inserts of many rows are one statement per power of two in their number.
+//! Inserts of many rows are a few statements of certain sizes.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use jangbu_platform::db::{Fault, Tx};
 
-use super::{Answers, Batch, Outcome, Posted, again, first_places, known, prepare, show, store_at_once, undone_at};
-use crate::domain::command::{Action, Command};
+use super::{Answers, Batch, COMMANDS_PER_BATCH_MAX, Outcome, decide_all};
+use crate::domain::command::{Action, Command, Kind};
+use crate::domain::decide::{self, Posting};
 use crate::domain::eligibility::number_of;
+use crate::domain::keys::{Keys, Seen};
 use crate::ledger::{Ledger, State};
-use crate::pipeline::Room;
+use crate::pipeline::{Flush, Room};
 use crate::store;
+use crate::store::locked::Place;
 use crate::store::postings::Stored;
 
 /// How often a batch is tried that others are in the way of.
 const TRIES_MAX: u32 = 5;
 /// Longest pause before the second try, in microseconds; twice as long before each further one.
 const PAUSE_US_FIRST: u64 = 1_000;
+/// Accounts kept at most; when there are more, all are read anew.
+const ACCOUNTS_KEPT_MAX: usize = 1_000_000;
 
-type Commit = BoxFuture<'static, Result<(), Fault>>;
+/// What one lane keeps between its batches. Of a batch that fails nothing is kept, nor of those before it.
+#[derive(Default)]
+pub struct Lane {
+    kept: Option<Memory>,
+    /// The unit of work of the batch to come, which has the place.
+    begun: Option<(Tx, Memory)>,
+}
 
-/// Decides a batch under the locks of its accounts and sends it on its way.
+impl Lane {
+    /// Takes the instance's place for the next batch, where there are others who may have it: what comes while it is waited
+    /// for can share the batch.
+    pub async fn ready(&mut self, ledger: &Ledger) {
+        if !ledger.db.sole_owner() {
+            self.begun = begin(ledger, self.kept.take()).await.ok(); // the batch tries again, and tells why not
+        }
+    }
+}
+
+/// How things are at a place.
+struct Memory {
+    state: State,
+    at: Place,
+    /// The commit that led there.
+    commit: Flush,
+}
+
+impl Memory {
+    /// How things are now, which stay so until the unit of work ends.
+    async fn now(ledger: &Ledger, tx: &mut Tx, kept: Option<Memory>) -> Result<Memory, Fault> {
+        let place = store::locked::place(tx).await?;
+        if let Some(mut memory) = kept
+            && memory.follow(tx, place).await?
+        {
+            return Ok(memory);
+        }
+        let mut state = ledger.blank(tx).await?;
+        state.seq = place.seq;
+        state.keys = Keys::above(store::postings::last_key(tx).await?);
+        Ok(Memory { state, at: place, commit: std::future::ready(Ok(())).boxed().shared() })
+    }
+
+    /// Whether what is kept leads to a place: then it is how things are there.
+    async fn follow(&mut self, tx: &mut Tx, place: Place) -> Result<bool, Fault> {
+        if place == self.at {
+            return Ok(true);
+        }
+        // Who moves the place without a token takes its number alone on.
+        let moved = place.seq > self.at.seq && place.token != self.at.token && place.changes == self.at.changes;
+        // The other stands on what this lane left only if that stands; a commit whose answer is lost says neither.
+        let stands = matches!(self.commit.clone().now_or_never(), Some(Ok(())));
+        if !moved || !stands || place.seq - self.at.seq > COMMANDS_PER_BATCH_MAX as u64 {
+            return Ok(false);
+        }
+        let most = u32::try_from(COMMANDS_PER_BATCH_MAX).unwrap_or(u32::MAX);
+        for row in store::postings::range(tx, self.at.seq + 1, place.seq, most).await? {
+            self.state.keys.take(&row.key);
+            row.posting.iter().for_each(|posting| self.replay(posting));
+        }
+        (self.state.seq, self.at) = (place.seq, place);
+        Ok(true)
+    }
+
+    /// Carries out in memory what another has posted, as far as its accounts are there.
+    fn replay(&mut self, posting: &Posting) {
+        match posting.kind {
+            Kind::Credit | Kind::Debit | Kind::Transfer => decide::replay(&mut self.state.book, posting, None),
+            // What else these rest on is in the store, and so are their accounts, to be read again.
+            Kind::Hold | Kind::Capture | Kind::Release | Kind::Reversal | Kind::Interest => {
+                let legs = [posting.debit, posting.credit].into_iter().flatten();
+                legs.for_each(|leg| self.state.book.accounts.remove(leg.account));
+            }
+        }
+    }
+
+    async fn write(&mut self, ledger: &Ledger, tx: &mut Tx, batch: &Batch) -> Result<(), Fault> {
+        batch.store(tx).await?;
+        if batch.fresh.is_empty() {
+            return Ok(());
+        }
+        let touched = self.state.take_touched();
+        let accounts: Vec<_> = touched.iter().filter_map(|no| self.state.book.accounts.get(*no)).collect();
+        store::locked::write_balances(tx, &accounts).await?;
+        (self.at.seq, self.at.token) = (self.state.seq, ledger.dice.u64());
+        store::locked::set_place(tx, self.at).await
+    }
+}
+
+/// Decides a batch at the instance's place and sends it on its way.
 ///
 /// # Errors
 /// Nothing of the batch stands; the commands come back.
 pub(super) async fn post(
     ledger: &Arc<Ledger>,
+    lane: &mut Lane,
     room: Room,
     mut commands: Vec<Command>,
 ) -> Result<Answers, (Fault, Vec<Command>)> {
     let mut tries = 0;
     loop {
-        let (decided, back) = attempt(ledger, commands).await;
+        let (decided, back) = attempt(ledger, lane, commands).await;
         match decided {
             Ok((commit, outcomes)) => {
                 return Ok(async move {
@@ -66,87 +162,66 @@ pub(super) async fn post(
 }
 
 /// One try; the commands come back where it fails.
-async fn attempt(ledger: &Ledger, commands: Vec<Command>) -> (Result<(Commit, Vec<Outcome>), Fault>, Vec<Command>) {
-    let mut tx = match ledger.db.begin("deposit.post").await {
-        Ok(tx) => tx,
+async fn attempt(
+    ledger: &Ledger,
+    lane: &mut Lane,
+    commands: Vec<Command>,
+) -> (Result<(Flush, Vec<Outcome>), Fault>, Vec<Command>) {
+    let begun = match lane.begun.take() {
+        Some(begun) => Ok(begun),
+        None => begin(ledger, lane.kept.take()).await,
+    };
+    let (mut tx, mut memory) = match begun {
+        Ok(begun) => begun,
         Err(fault) => return (Err(fault), commands),
     };
-    let (mut batch, state) = match decide_all(ledger, &mut tx, &commands).await {
-        Ok(decided) => decided,
+    let mut batch = match decide(ledger, &mut tx, &mut memory.state, &commands).await {
+        Ok(batch) => batch,
         Err(fault) => return (Err(fault), commands),
     };
     batch.commands = commands;
-    match write(&mut tx, &batch, &state).await {
-        Ok(()) => {}
-        Err(fault) => return (Err(fault), batch.commands),
+    if let Err(fault) = memory.write(ledger, &mut tx, &batch).await {
+        return (Err(fault), batch.commands);
     }
     match tx.finish().await {
-        Ok(commit) => (Ok((commit, batch.outcomes)), Vec::new()),
+        Ok(commit) => {
+            memory.commit = commit.shared();
+            let commit = memory.commit.clone();
+            if memory.state.book.accounts.len() <= ACCOUNTS_KEPT_MAX {
+                lane.kept = Some(memory);
+            }
+            (Ok((commit, batch.outcomes)), Vec::new())
+        }
         Err(fault) => (Err(fault), batch.commands),
     }
 }
 
-async fn write(tx: &mut Tx, batch: &Batch, state: &State) -> Result<(), Fault> {
-    batch.store(tx).await?;
-    if batch.fresh.is_empty() {
-        return Ok(());
-    }
-    let touched: BTreeSet<u64> = state.touched().collect();
-    let accounts: Vec<_> = touched.iter().filter_map(|no| state.book.accounts.get(*no)).collect();
-    store::locked::write_balances(tx, &accounts).await?;
-    store::locked::set_place(tx, state.seq).await
+async fn begin(ledger: &Ledger, kept: Option<Memory>) -> Result<(Tx, Memory), Fault> {
+    let mut tx = ledger.db.begin("deposit.post").await?;
+    let memory = Memory::now(ledger, &mut tx, kept).await?;
+    Ok((tx, memory))
 }
 
-async fn decide_all(ledger: &Ledger, tx: &mut Tx, commands: &[Command]) -> Result<(Batch, State), Fault> {
-    let places = first_places(commands);
-    let stored = recall_all(tx, &places).await?;
-    let mut state = ledger.blank(tx).await?;
-    lock(tx, &mut state, commands, &stored).await?;
-    let names = ledger.names(tx, Some(&state.book), stored.values()).await?;
-    let mut batch = Batch::new(tx.now(), commands.len());
-    for (i, command) in commands.iter().enumerate() {
-        // One that was refused for its key says only that the store has this key.
-        let earlier = places.get(command.key.as_str()).copied();
-        let earlier = earlier.filter(|at| *at < i && batch.outcomes[*at] != Outcome::KeyReused);
-        let known = match (earlier, stored.get(command.key.as_str())) {
-            (Some(at), _) => Some(again(&commands[at], &batch.outcomes[at], command)),
-            (None, Some(row)) if row.hash != command.hash => Some(Outcome::KeyReused),
-            (None, Some(row)) => Some(known(tx, &names, row.clone()).await?),
-            (None, None) => None,
-        };
-        if let Some(known) = known {
-            batch.outcomes.push(known);
-            continue;
-        }
-        if batch.fresh.is_empty() {
-            state.seq = store::locked::place(tx).await?;
-        }
-        let prepared = prepare(ledger, tx, &mut state, &batch.ended, command).await?;
-        let (seq, decided) = state.decide(prepared.as_ref().unwrap_or(command), batch.at);
-        let outcome = match batch.note(&mut state, i, seq, decided) {
-            Ok(posting) => {
-                let interest = store_at_once(tx, &posting).await?;
-                let undone_at = undone_at(tx, &posting).await?;
-                let posted = show(&state, posting, batch.at, command.memo.clone(), interest);
-                Outcome::Posted(Box::new(Posted { undone_at, ..posted }), false)
-            }
-            Err(refusal) => Outcome::Refused(refusal, false),
-        };
-        batch.outcomes.push(outcome);
-    }
-    Ok((batch, state))
+async fn decide(ledger: &Ledger, tx: &mut Tx, state: &mut State, commands: &[Command]) -> Result<Batch, Fault> {
+    let seen: Vec<Seen> = commands.iter().map(|command| state.keys.take(&command.key)).collect();
+    let stored = recall_all(tx, commands, &seen).await?;
+    meet(tx, state, commands, &stored).await?;
+    let taken = Some((state.generation, seen));
+    decide_all(ledger, tx, state, commands, taken, Some(&stored)).await
 }
 
-/// What the store knows of a batch's keys. A key that another process takes meanwhile is met again at the insert.
-async fn recall_all(tx: &mut Tx, places: &HashMap<&str, usize>) -> Result<HashMap<String, Stored>, Fault> {
-    let mut keys: Vec<&str> = places.keys().copied().collect();
+/// What the store knows of those keys of a batch that may be known.
+async fn recall_all(tx: &mut Tx, commands: &[Command], seen: &[Seen]) -> Result<HashMap<String, Stored>, Fault> {
+    let asked = commands.iter().zip(seen).filter(|(_, seen)| **seen != Seen::Never);
+    let mut keys: Vec<&str> = asked.map(|(command, _)| command.key.as_str()).collect();
     keys.sort_unstable(); // near each other in the index
+    keys.dedup();
     let rows = store::locked::by_keys(tx, &keys).await?;
     Ok(rows.into_iter().map(|row| (row.key.clone(), row)).collect())
 }
 
-/// Locks the accounts that the commands of new keys move, and brings them with their owners into the book.
-async fn lock(
+/// Brings the accounts that the commands of new keys move, with their owners, into the book.
+async fn meet(
     tx: &mut Tx,
     state: &mut State,
     commands: &[Command],
@@ -168,9 +243,14 @@ async fn lock(
     for posting in store::locked::by_seqs(tx, &originals).await?.into_iter().filter_map(|row| row.posting) {
         nos.extend([posting.debit, posting.credit].into_iter().flatten().map(|leg| leg.account));
     }
-    let accounts = store::locked::accounts(tx, &nos, |code| state.product(code)).await?;
-    let customers = accounts.iter().map(|account| account.customer).collect();
-    state.book.owners.extend(store::locked::owners(tx, &customers).await?);
-    accounts.into_iter().for_each(|account| state.book.accounts.insert(account));
+    let book = &state.book;
+    let missing: Vec<u64> = nos.iter().copied().filter(|no| book.accounts.get(*no).is_none()).collect();
+    let found = store::locked::accounts(tx, &missing, |code| state.product(code)).await?;
+    found.into_iter().for_each(|account| state.book.accounts.insert(account));
+    // One who is not known yet may be by now.
+    let book = &state.book;
+    let owners = nos.iter().filter_map(|no| book.accounts.get(*no)).map(|account| account.customer);
+    let unknown: BTreeSet<_> = owners.filter(|customer| !book.owners.contains_key(customer)).collect();
+    state.book.owners.extend(store::locked::owners(tx, &unknown).await?);
     Ok(())
 }
