@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `begin` | one; it also finds out that a connection died while it lay idle |
 //! | a statement | one, and one more when the connection prepares it for the first time |
-//! | an insert of many rows | one per power of two in their number |
+//! | an insert of many rows | one per power of two in their number, or fewer |
 //! | `commit` | one, carried to its end even if nobody waits for it any more |
 //! | drop | one, after the caller has gone on |
 //!

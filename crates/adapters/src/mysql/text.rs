@@ -9,11 +9,14 @@ const PARAMETERS_MAX: usize = u16::MAX as usize;
 /// Rows of one insert at most.
 const ROWS_MAX: usize = 1_024;
 
-/// How many rows the next statement of an insert has when `left` are to be written. Powers of two: a batch of any size
-/// is a few statements, and there are only ten or so of each to keep prepared.
+/// How many rows the next statement of an insert has when `left` are to be written. Powers of two, and one,
+/// two or three quarters more: a batch of any size is two or three statements, and there are only forty or so of each to
+/// keep prepared.
 pub(super) fn rows_at_once(left: usize, arity: usize) -> usize {
     let most = (PARAMETERS_MAX / arity.max(1)).min(ROWS_MAX).min(left).max(1);
-    1 << most.ilog2()
+    let power = 1 << most.ilog2();
+    let step = (power / 4).max(1);
+    power + (most - power) / step * step
 }
 
 /// An insert of so many rows.
@@ -52,10 +55,12 @@ mod tests {
 
     #[test]
     fn a_batch_is_a_few_statements_of_few_sizes() {
-        for (left, arity, rows) in [(1, 3, 1), (3, 3, 2), (512, 24, 512), (700, 24, 512), (5_000, 2, 1_024)] {
+        for (left, arity, rows) in
+            [(1, 3, 1), (7, 3, 7), (11, 3, 10), (512, 24, 512), (700, 24, 640), (5_000, 2, 1_024)]
+        {
             assert_eq!(rows_at_once(left, arity), rows, "{left} rows of {arity}");
         }
-        assert_eq!(rows_at_once(1_000, 300), 128, "65,535 parameters at most");
+        assert_eq!(rows_at_once(1_000, 300), 192, "65,535 parameters at most");
         assert_eq!(insert("INSERT INTO t (a, b) VALUES (?*)", 2, 3), "INSERT INTO t (a, b) VALUES (?,?),(?,?),(?,?)");
     }
 
