@@ -302,6 +302,15 @@ impl Db {
         Ok(self.tx(unit, flow))
     }
 
+    /// Opens what one statement is read in. Of several, each would see what is durable when it begins.
+    ///
+    /// # Errors
+    /// The engine failed.
+    pub async fn glance(&self, flow: &'static str) -> Result<Tx, Fault> {
+        let unit = self.engine.glance().await?;
+        Ok(self.tx(unit, flow))
+    }
+
     /// The present instant, by the clock that dates units of work.
     #[must_use]
     pub fn now(&self) -> Timestamp {

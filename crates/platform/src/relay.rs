@@ -43,7 +43,7 @@ pub struct Outbox(pub Db);
 impl Outgoing for Outbox {
     fn unsent(&self, limit: u32) -> futures_util::future::BoxFuture<'_, Result<Vec<Event>, Fault>> {
         Box::pin(async move {
-            let mut tx = self.0.read("relay.unsent").await?;
+            let mut tx = self.0.glance("relay.unsent").await?;
             let sql = "SELECT id, topic, event_key, event_type, payload FROM outbox ORDER BY id LIMIT ?";
             let rows = tx.query(sql, &[limit.into()]).await?;
             let event = |r: &crate::db::Row| Event {
@@ -75,7 +75,7 @@ impl Outgoing for Outbox {
 
     fn waiting(&self) -> futures_util::future::BoxFuture<'_, Result<u64, Fault>> {
         Box::pin(async move {
-            let row = self.0.read("relay.waiting").await?.query_one("SELECT COUNT(*) FROM outbox", &[]).await?;
+            let row = self.0.glance("relay.waiting").await?.query_one("SELECT COUNT(*) FROM outbox", &[]).await?;
             Ok(row.map_or(0, |r| r.int(0).cast_unsigned()))
         })
     }

@@ -137,6 +137,13 @@ impl Engine for MySql {
         })
     }
 
+    fn glance(&self) -> BoxFuture<'_, Result<Box<dyn Unit>, Fault>> {
+        Box::pin(async {
+            let lent = Pool::lend(&self.readers).await?;
+            Ok(Box::new(Work::new(lent)) as Box<dyn Unit>)
+        })
+    }
+
     fn sole_owner(&self) -> bool {
         false
     }

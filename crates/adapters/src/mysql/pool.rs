@@ -40,6 +40,8 @@ pub(super) struct Lent {
     pub(super) midway: bool,
     /// A unit of work is open.
     pub(super) open: bool,
+    /// It lay there before, and may have died meanwhile, perhaps with all that do: nothing was done on it yet.
+    pub(super) rested: bool,
     permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -93,22 +95,22 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(conn); // no more than there are permits
     }
 
+    /// Takes a connection on which nothing is begun.
+    pub(super) async fn lend(pool: &Arc<Pool>) -> Result<Lent, Fault> {
+        let permit = Some(pool.permit().await?);
+        let mut lent = Lent { conn: None, pool: Arc::clone(pool), midway: false, open: false, rested: false, permit };
+        lent.connect().await?;
+        Ok(lent)
+    }
+
     /// Takes a connection and begins a unit of work on it.
     pub(super) async fn begin(pool: &Arc<Pool>) -> Result<Lent, Fault> {
-        let permit = Some(pool.permit().await?);
-        let mut lent = Lent { conn: None, pool: Arc::clone(pool), midway: false, open: false, permit };
+        let mut lent = Pool::lend(pool).await?;
         loop {
-            let idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let rested = idle.is_some();
-            lent.conn = Some(match idle {
-                Some(conn) => conn,
-                None => session::connect(&pool.opts, pool.kin, pool.used, &pool.limits).await?,
-            });
             lent.open = true;
             match lent.run("beginning", async |conn| conn.query_drop(pool.used.begin()).await).await {
                 Ok(()) => return Ok(lent),
-                // It died while it lay there, and perhaps all of them; nothing was done on it.
-                Err(Failed::Lost(_)) if rested => lent.close(),
+                Err(Failed::Lost(_)) if lent.rested => lent.connect().await?,
                 Err(failed) => return Err(failed.into_fault()),
             }
         }
@@ -147,7 +149,7 @@ impl Lent {
         };
         match done {
             Ok(Ok(done)) => {
-                self.midway = false;
+                (self.midway, self.rested) = (false, false);
                 Ok(done)
             }
             Ok(Err(e)) if closes(&e) => Err(Failed::Lost(fault(doing, &e))),
@@ -160,6 +162,19 @@ impl Lent {
         }
     }
 
+    /// Takes a connection in place of the one there was, which is closed.
+    pub(super) async fn connect(&mut self) -> Result<(), Fault> {
+        self.close();
+        let pool = &self.pool;
+        let idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        self.rested = idle.is_some();
+        self.conn = Some(match idle {
+            Some(conn) => conn,
+            None => session::connect(&pool.opts, pool.kin, pool.used, &pool.limits).await?,
+        });
+        Ok(())
+    }
+
     fn close(&mut self) {
         self.conn = None; // without a pool of the driver's, dropping it is closing it
         (self.midway, self.open) = (false, false);
@@ -168,7 +183,8 @@ impl Lent {
     /// The same, to be ended elsewhere.
     pub(super) fn take(&mut self) -> Lent {
         let (conn, permit) = (self.conn.take(), self.permit.take());
-        let lent = Lent { conn, pool: Arc::clone(&self.pool), midway: self.midway, open: self.open, permit };
+        let (midway, open, rested) = (self.midway, self.open, self.rested);
+        let lent = Lent { conn, pool: Arc::clone(&self.pool), midway, open, rested, permit };
         (self.midway, self.open) = (false, false);
         lent
     }

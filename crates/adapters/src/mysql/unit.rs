@@ -14,7 +14,7 @@ use super::pool::{Failed, Lent};
 use super::session::Use;
 use super::{rows, text};
 
-/// A flow at work, or a snapshot.
+/// A flow at work, a snapshot, or a connection on which nothing is begun.
 pub(super) struct Work {
     lent: Lent,
 }
@@ -83,12 +83,17 @@ impl Work {
     async fn query(&mut self, sql: &str, params: &[Value<'_>]) -> Result<Vec<Row>, Fault> {
         let sql = if self.only_reads() { text::without_locks(sql) } else { sql.into() };
         let (sql, params) = list(&sql, params);
-        let run = async |conn: &mut Conn| {
-            let mut found = conn.exec_iter(sql.as_ref(), rows::params(&params)).await?;
-            let holds = rows::holds(found.columns_ref());
-            found.collect::<mysql_async::Row>().await.map(|rows| (holds, rows))
+        let (holds, found) = loop {
+            let run = async |conn: &mut Conn| {
+                let mut found = conn.exec_iter(sql.as_ref(), rows::params(&params)).await?;
+                let holds = rows::holds(found.columns_ref());
+                found.collect::<mysql_async::Row>().await.map(|rows| (holds, rows))
+            };
+            match self.lent.run(&sql, run).await {
+                Err(Failed::Lost(_)) if self.lent.rested => self.lent.connect().await?,
+                done => break done.map_err(Failed::into_fault)?,
+            }
         };
-        let (holds, found) = self.lent.run(&sql, run).await.map_err(Failed::into_fault)?;
         found.into_iter().map(|row| rows::row(&sql, &holds, row)).collect()
     }
 

@@ -25,7 +25,7 @@ use crate::Exchanges;
 use crate::domain::limits::Span;
 use crate::domain::plan::{Instance, State};
 use crate::domain::price::{Quoted, Side};
-use crate::store::exchanges::{self, Passage, Shown};
+use crate::store::exchanges::{self, Shown};
 use crate::store::limits;
 use crate::store::quotes::Quote;
 
@@ -237,22 +237,20 @@ pub async fn shown_all(
     if ids.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let (found, mut passages) = (exchanges::shown(tx, ids).await?, exchanges::passages_all(tx, ids).await?);
     let mut all = BTreeMap::new();
-    for exchange in found {
-        let id = exchange.id;
-        let passages = passages.remove(&id).unwrap_or_default();
+    for (id, exchange) in exchanges::shown(tx, ids).await? {
         let undecided = staff && State::UNDECIDED.contains(&exchange.state.as_str());
-        let stuck = if undecided { desk::stuck(tx, id, &exchange.state, &passages).await? } else { None };
-        all.insert(id, told(exchange, passages, stuck)?);
+        let stuck = if undecided { desk::stuck(tx, id, &exchange.state, &exchange.passages).await? } else { None };
+        all.insert(id, told(id, exchange, stuck)?);
     }
     Ok(all)
 }
 
-fn told(exchange: Shown, passages: Vec<Passage>, stuck: Option<wire::Stuck>) -> Result<wire::Exchange, Fault> {
+fn told(id: ExchangeId, exchange: Shown, stuck: Option<wire::Stuck>) -> Result<wire::Exchange, Fault> {
     let Quoted { currency, unit, price } = exchange.quoted;
+    let passage = |(state, at, why)| wire::Passage { state, at, why };
     Ok(wire::Exchange {
-        id: exchange.id,
+        id,
         state: exchange.state,
         quote: exchange.quote,
         customer: exchange.customer,
@@ -267,7 +265,7 @@ fn told(exchange: Shown, passages: Vec<Passage>, stuck: Option<wire::Stuck>) -> 
         withdrawal: exchange.withdrawal,
         deposit: exchange.deposit,
         failure: exchange.because.map(|b| wire::Failed { code: b.code, detail: b.detail }),
-        history: passages.into_iter().map(|(state, at, why)| wire::Passage { state, at, why }).collect(),
+        history: exchange.passages.into_iter().map(passage).collect(),
         stuck,
     })
 }

@@ -38,12 +38,12 @@ pub struct Looks {
 impl Looks {
     /// Starts the tasks that look.
     pub fn start(db: &Db, ask: &Ask, dice: &Dice) -> Looks {
-        // A snapshot begins when all who look are there: none of them may see less than what he was told before he came.
+        // It is read when all who look are there: none of them may see less than what he was told before he came.
         let (of_quotes, of_exchanges) = (db.clone(), db.clone());
         let quotes = Gather::looking(LOOKS_TOGETHER_MAX, move |ids: &[QuoteId]| {
             let db = of_quotes.clone();
             async move {
-                let found = quotes::find_all(&mut db.read("exchange.look").await?, ids).await?;
+                let found = quotes::find_all(&mut db.glance("exchange.look").await?, ids).await?;
                 Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
             }
             .boxed()
@@ -51,7 +51,7 @@ impl Looks {
         let exchanges = Gather::looking(LOOKS_TOGETHER_MAX, move |ids: &[ExchangeId]| {
             let db = of_exchanges.clone();
             async move {
-                let found = shown_all(&mut db.read("exchange.show").await?, ids, false).await?;
+                let found = shown_all(&mut db.glance("exchange.show").await?, ids, false).await?;
                 Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
             }
             .boxed()

@@ -112,11 +112,9 @@ fn because(r: &Row, code: usize) -> Option<Because> {
     r.opt_text(code).map(|code| Because { code: code.to_owned(), detail: detail() })
 }
 
-/// What is shown of an exchange, besides its passages.
+/// What is shown of an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
-    /// Which.
-    pub id: ExchangeId,
     /// The quote that it used.
     pub quote: QuoteId,
     /// Whose.
@@ -139,18 +137,27 @@ pub struct Shown {
     pub quoted: Quoted,
     /// What is exchanged.
     pub amounts: Amounts,
+    /// States that it passed through, oldest first.
+    pub passages: Vec<Passage>,
 }
 
-/// What is shown of some exchanges, in no order.
-pub async fn shown(tx: &mut Tx, ids: &[ExchangeId]) -> Result<Vec<Shown>, Fault> {
+/// What is shown of some exchanges, as of one instant.
+pub async fn shown(tx: &mut Tx, ids: &[ExchangeId]) -> Result<BTreeMap<ExchangeId, Shown>, Fault> {
     let ids: Vec<_> = ids.iter().map(|id| id.to_bytes()).collect();
     let params: Vec<Value<'_>> = ids.iter().map(|id| Value::Bytes(id)).collect();
     let sql = "SELECT e.id, e.quote, e.customer, e.krw_account, e.fx_account, e.state, e.withdrawal, e.deposit, e.code, \
-               e.detail, q.side, q.currency, q.unit, q.price, q.foreign_amount, q.won \
-               FROM exchange e JOIN quote q ON q.id = e.quote WHERE e.id IN (?*)";
-    let read = |r: &Row| {
-        Ok(Shown {
-            id: ExchangeId::from_bytes(r.id(0)),
+               e.detail, q.side, q.currency, q.unit, q.price, q.foreign_amount, q.won, p.state, p.passed_at, p.why \
+               FROM exchange e JOIN quote q ON q.id = e.quote JOIN passage p ON p.exchange = e.id \
+               WHERE e.id IN (?*) ORDER BY e.id, p.place";
+    let mut all = BTreeMap::<ExchangeId, Shown>::new();
+    for r in &tx.query(sql, &params).await? {
+        let passage = (r.text(16).to_owned(), Timestamp::from_micros(r.int(17)), r.text(18).to_owned());
+        let id = ExchangeId::from_bytes(r.id(0));
+        if let Some(shown) = all.get_mut(&id) {
+            shown.passages.push(passage);
+            continue;
+        }
+        let shown = Shown {
             quote: QuoteId::from_bytes(r.id(1)),
             customer: CustomerId::from_bytes(r.id(2)),
             krw_account: AccountId::from_bytes(r.id(3)),
@@ -162,9 +169,11 @@ pub async fn shown(tx: &mut Tx, ids: &[ExchangeId]) -> Result<Vec<Shown>, Fault>
             side: side(r.text(10))?,
             quoted: Quoted { currency: currency(r.text(11))?, unit: r.int(12), price: price(r.int(13))? },
             amounts: Amounts { foreign: r.int(14), won: r.int(15) },
-        })
-    };
-    tx.query(sql, &params).await?.iter().map(read).collect()
+            passages: vec![passage],
+        };
+        all.insert(id, shown);
+    }
+    Ok(all)
 }
 
 /// A state that an exchange came to.
@@ -315,22 +324,11 @@ fn day(r: &Row, i: usize) -> BusinessDate {
 /// A state that an exchange passed through: name, instant, reason.
 pub type Passage = (String, Timestamp, String);
 
-/// States that exchanges passed through, oldest first.
-pub async fn passages_all(tx: &mut Tx, ids: &[ExchangeId]) -> Result<BTreeMap<ExchangeId, Vec<Passage>>, Fault> {
-    let ids: Vec<_> = ids.iter().map(|id| id.to_bytes()).collect();
-    let params: Vec<Value<'_>> = ids.iter().map(|id| Value::Bytes(id)).collect();
-    let sql = "SELECT exchange, state, passed_at, why FROM passage WHERE exchange IN (?*) ORDER BY exchange, place";
-    let mut all = BTreeMap::<_, Vec<_>>::new();
-    for r in tx.query(sql, &params).await? {
-        let passage = (r.text(1).to_owned(), Timestamp::from_micros(r.int(2)), r.text(3).to_owned());
-        all.entry(ExchangeId::from_bytes(r.id(0))).or_default().push(passage);
-    }
-    Ok(all)
-}
-
-/// States that one exchange passed through.
+/// States that an exchange passed through, oldest first.
 pub async fn passages(tx: &mut Tx, id: ExchangeId) -> Result<Vec<Passage>, Fault> {
-    Ok(passages_all(tx, &[id]).await?.remove(&id).unwrap_or_default())
+    let sql = "SELECT state, passed_at, why FROM passage WHERE exchange = ? ORDER BY place";
+    let rows = tx.query(sql, &[Value::Bytes(&id.to_bytes())]).await?;
+    Ok(rows.iter().map(|r| (r.text(0).to_owned(), Timestamp::from_micros(r.int(1)), r.text(2).to_owned())).collect())
 }
 
 /// Exchanges after one with what they come to, by id.

@@ -34,18 +34,25 @@ impl Taken {
 /// What is taken of some limits; locks them, in their order.
 pub async fn taken(tx: &mut Tx, limits: &BTreeSet<Limit>) -> Result<Taken, Fault> {
     let mut taken = Taken { usages: BTreeMap::new(), there: BTreeSet::new() };
-    let mut spans: BTreeMap<(Span, BusinessDate), Vec<[u8; 16]>> = BTreeMap::new();
-    for (span, first, customer) in limits {
-        spans.entry((*span, *first)).or_default().push(customer.to_bytes());
+    let spans: BTreeSet<(Span, BusinessDate)> = limits.iter().map(|(span, first, _)| (*span, *first)).collect();
+    let customers: BTreeSet<[u8; 16]> = limits.iter().map(|(.., customer)| customer.to_bytes()).collect();
+    if limits.is_empty() {
+        return Ok(taken);
     }
-    for ((span, first), customers) in spans {
-        let sql = "SELECT customer, used, reserved FROM limit_usage WHERE customer IN (?*) AND span = ? AND first_day = ? \
-                   ORDER BY customer FOR UPDATE";
-        let mut params: Vec<Value<'_>> = customers.iter().map(|customer| Value::Bytes(customer)).collect();
-        params.extend([Value::Text(span.name()), first.days().into()]);
-        for r in tx.query(sql, &params).await? {
-            let limit = (span, first, CustomerId::from_bytes(r.id(0)));
-            taken.usages.insert(limit, Usage { used: r.int(1), reserved: r.int(2) });
+    let which = vec!["(span = ? AND first_day = ?)"; spans.len()].join(" OR ");
+    let sql = format!(
+        "SELECT customer, span, first_day, used, reserved FROM limit_usage WHERE customer IN (?*) AND ({which}) \
+         ORDER BY customer, span, first_day FOR UPDATE"
+    );
+    let mut params: Vec<Value<'_>> = customers.iter().map(|customer| Value::Bytes(customer)).collect();
+    params.extend(spans.iter().flat_map(|(span, first)| [Value::Text(span.name()), first.days().into()]));
+    for r in tx.query(&sql, &params).await? {
+        let span = spans.iter().find(|(span, first)| span.name() == r.text(1) && i64::from(first.days()) == r.int(2));
+        let (span, first) = *span.expect("only these were asked for");
+        let limit = (span, first, CustomerId::from_bytes(r.id(0)));
+        // A customer's other span may be there too, and is not wanted.
+        if limits.contains(&limit) {
+            taken.usages.insert(limit, Usage { used: r.int(3), reserved: r.int(4) });
             taken.there.insert(limit);
         }
     }

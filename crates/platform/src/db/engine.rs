@@ -25,6 +25,14 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// As [`Engine::begin`].
     fn read(&self) -> BoxFuture<'_, Result<Box<dyn Unit>, Fault>>;
+    /// Opens something to read in, each of whose statements sees what is durable when it begins: cheaper than a snapshot
+    /// where that costs statements of its own.
+    ///
+    /// # Errors
+    /// As [`Engine::begin`].
+    fn glance(&self) -> BoxFuture<'_, Result<Box<dyn Unit>, Fault>> {
+        self.read()
+    }
     /// Whether nobody else can write this database.
     fn sole_owner(&self) -> bool;
     /// How many groups of units of work were lost at their flush, see [`Db::lost`](super::Db::lost). Only a sole owner is
