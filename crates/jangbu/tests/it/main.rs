@@ -21,6 +21,7 @@ mod running;
 mod server;
 mod shared;
 mod simulated;
+mod statements;
 mod stories;
 mod tutorials;
 mod world;
