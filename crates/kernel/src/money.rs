@@ -49,16 +49,43 @@ impl Currency {
     /// Decimal digits of the minor unit.
     #[must_use]
     pub fn exponent(self) -> u8 {
-        DIGITS.iter().find(|(codes, _)| codes.split_whitespace().any(|c| c == self.code())).map_or(2, |(_, d)| *d)
+        TABLE[place(self.0)]
     }
+}
+
+/// In [`TABLE`]: no such code.
+const NONE: u8 = u8::MAX;
+/// Decimal digits of each code at its [`place`]: codes are read for every amount that comes in.
+static TABLE: [u8; 26 * 26 * 26] = table();
+
+const fn table() -> [u8; 26 * 26 * 26] {
+    let mut table = [NONE; 26 * 26 * 26];
+    let mut row = 0;
+    while row < DIGITS.len() {
+        let (codes, digits) = (DIGITS[row].0.as_bytes(), DIGITS[row].1);
+        let mut at = 0;
+        while at < codes.len() {
+            table[place([codes[at], codes[at + 1], codes[at + 2]])] = digits;
+            at += 4; // three letters and a space
+        }
+        row += 1;
+    }
+    table
+}
+
+/// Where three capital letters stand among all.
+const fn place(letters: [u8; 3]) -> usize {
+    let [a, b, c] = letters;
+    ((a - b'A') as usize * 26 + (b - b'A') as usize) * 26 + (c - b'A') as usize
 }
 
 impl FromStr for Currency {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let known = DIGITS.iter().any(|(codes, _)| codes.split_whitespace().any(|c| c == text));
         match <[u8; 3]>::try_from(text.as_bytes()) {
-            Ok(letters) if known => Ok(Currency(letters)),
+            Ok(letters) if letters.iter().all(u8::is_ascii_uppercase) && TABLE[place(letters)] != NONE => {
+                Ok(Currency(letters))
+            }
             _ => Err(Invalid::new("currency", "not a code of ISO 4217 with a minor unit")),
         }
     }
