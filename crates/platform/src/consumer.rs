@@ -38,7 +38,7 @@ const BACKOFF_MS_FIRST: u64 = 20;
 /// How long a consumer waits for events before it looks whether there is something else to do, in milliseconds.
 const IDLE_MS_MAX: u64 = 200;
 /// How long it waits after events that were fewer than it takes at once, in milliseconds: the next ones come together.
-const GATHER_MS: u64 = 10;
+const GATHER_MS: u64 = 30;
 /// How long a consumer that is told to end goes on taking what is there, in milliseconds. More may come all the time.
 const STOPPING_MS_MAX: u64 = 5_000;
 /// How long an event that was taken is remembered, in microseconds: thirty days.

@@ -22,7 +22,7 @@ const IDS_PER_DELETE: usize = 64;
 const TURN_US: i64 = 5_000_000;
 /// How long it waits after a round that was not full, in milliseconds: what is told meanwhile shares the next one's
 /// flushes, which else would keep those waiting who tell it.
-const GATHER_MS: u64 = 10;
+const GATHER_MS: u64 = 30;
 /// How long a relay sleeps when nothing wakes it, in milliseconds.
 const IDLE_MS_MAX: u64 = 200;
 
