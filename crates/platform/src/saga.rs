@@ -12,6 +12,10 @@
 //! | again unknown | waits 30 s, then twice as long each time, up to an hour |
 //! | unknown [`TRIES_MAX`] times | waits for a person |
 //!
+//! A plan may go *through* a state: what the step before came to is kept together with the next one. Whoever takes over
+//! meanwhile makes the step before again, under its key, and hears the same; a plan that gives up in between has to
+//! reckon with the next step's having been made.
+//!
 //! | per | statements |
 //! |---|---|
 //! | beginning | one row, in the unit of work of who begins it |
@@ -49,7 +53,6 @@ pub const SCHEMA: &str = include_str!("../migrations/saga.sql");
 /// How long a turn lasts from one step to the next, in milliseconds. Longer than any call: else an instance would be
 /// taken from who still waits for an answer.
 pub const TURN_MS: u64 = 20_000;
-const _: () = assert!(TURN_MS >= REPLY_MS_MAX + 5_000);
 /// The first wait for what is not known, in milliseconds: time for the other to come back.
 pub const WAIT_MS_FIRST: u64 = 30_000;
 /// The longest wait, in milliseconds.
@@ -62,6 +65,8 @@ pub const STEPS_MAX: u32 = 200;
 pub const INSTANCES_PER_SWEEP_MAX: u32 = 256;
 /// Instances that sweeps of one process carry on at once.
 pub const SWEPT_UNDER_WAY_MAX: usize = 1_024;
+/// A turn that is older is not carried through a state without being kept: the next call needs what is left of it.
+const THROUGH_MS_MAX: u64 = TURN_MS - REPLY_MS_MAX - 5_000;
 /// How often the sweep looks, in milliseconds.
 const SWEEP_EVERY_MS: u64 = 500;
 /// Longest reason that is kept, in characters.
@@ -89,6 +94,8 @@ pub struct Step {
 pub enum Pace {
     /// At once.
     On,
+    /// At once, and kept together with what comes next.
+    Through,
     /// Not before so many milliseconds have passed.
     After(u64),
     /// It is still not known: after a wait that grows from try to try.
@@ -134,7 +141,7 @@ pub trait Kind: Send + Sync {
         now: Timestamp,
     ) -> Result<Turn, String>;
     /// Writes what belongs to passages from one state to another, of an instance each, in the unit of work that keeps
-    /// them. Told of steps that change nothing too.
+    /// them. Told of steps that change nothing too; of an instance that went through a state, each passage in order.
     fn write<'a>(&'a self, tx: &'a mut Tx, passages: &'a [Passage<'a>]) -> BoxFuture<'a, Result<(), Fault>>;
 }
 
@@ -147,6 +154,8 @@ pub struct Passage<'a> {
     pub before: &'a str,
     /// What the step came to.
     pub turn: &'a Turn,
+    /// When that was heard, or is kept.
+    pub at: Timestamp,
 }
 
 /// An instance whose turn somebody has.
@@ -241,10 +250,20 @@ impl Runner {
 
     /// Runs an instance until it rests.
     async fn run(&self, mut held: Held, trace: Option<Trace>) -> Result<Rest, Fault> {
+        let (mut through, mut since) = (Vec::new(), ticks());
         loop {
             let made = self.step(&held, trace).await;
-            match self.0.lane.keep(held, made, self.0.dice.u64()).await? {
-                lane::Kept::Goes(next) => held = next,
+            if let Ok(lane::Made { turn, .. }) = &made
+                && turn.pace == Pace::Through
+                && ticks() - since < Duration::from_millis(THROUGH_MS_MAX)
+            {
+                let before = std::mem::replace(&mut held.state, turn.state.clone());
+                (held.version, held.steps, held.tries) = (self.0.kind.version(), held.steps + 1, 0);
+                through.push(lane::Through { before, turn: turn.clone(), at: self.0.db.now() });
+                continue;
+            }
+            match self.0.lane.keep(held, std::mem::take(&mut through), made, self.0.dice.u64()).await? {
+                lane::Kept::Goes(next) => (held, since) = (next, ticks()),
                 lane::Kept::Rests(rest) => return Ok(rest),
             }
         }

@@ -91,7 +91,7 @@ impl Kind for Carrying {
             (state, _) if no => (state, Pace::Person),
             (Carry::Take, Outcome::Reply(_)) if self.0 == Broken::GivesFirst => (Carry::Moved, Pace::End),
             (Carry::Give, Outcome::Reply(_)) if self.0 == Broken::GivesFirst => (Carry::Take, Pace::On),
-            (Carry::Take, Outcome::Reply(_)) => (Carry::Give, Pace::On),
+            (Carry::Take, Outcome::Reply(_)) => (Carry::Give, Pace::Through),
             (Carry::Give, Outcome::Reply(_)) => (Carry::Moved, Pace::End),
             (_, Outcome::Reply(_)) => (Carry::Failed, Pace::End),
             (state, _) => (state, Pace::Again),
@@ -100,7 +100,7 @@ impl Kind for Carrying {
     }
     fn write<'a>(&'a self, tx: &'a mut Tx, passages: &'a [Passage<'a>]) -> BoxFuture<'a, Result<(), Fault>> {
         async move {
-            for Passage { id, before, turn } in passages {
+            for Passage { id, before, turn, .. } in passages {
                 if *before != turn.state {
                     note(tx, *id, &turn.state).await?;
                 }
@@ -184,7 +184,7 @@ async fn drill(broken: Broken) -> Result<usize, Vec<String>> {
 #[tokio::test]
 async fn a_saga_passes_its_drill() {
     let runs = drill(Broken::Nothing).await.unwrap_or_else(|found| panic!("{}", found.join("\n")));
-    assert!(runs > 600, "{runs} runs");
+    assert!(runs > 500, "{runs} runs");
 }
 
 #[tokio::test]

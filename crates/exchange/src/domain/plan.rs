@@ -4,7 +4,7 @@
 //! | state | step | done | refused | not known |
 //! |---|---|---|---|---|
 //! | `STARTED` | withdraw | `WITHDRAW_SUCCEEDED` | `EXCHANGE_FAILED` | `WITHDRAW_RESULT_CHECK_NEEDED` |
-//! | `WITHDRAW_RESULT_CHECK_NEEDED` | ask by key | goes on, or gives it back when too late | `EXCHANGE_FAILED` | again, later |
+//! | `WITHDRAW_RESULT_CHECK_NEEDED` | ask by key | `WITHDRAW_SUCCEEDED` | `EXCHANGE_FAILED` | again, later |
 //! | `WITHDRAW_SUCCEEDED` | deposit | `EXCHANGE_SUCCEEDED` | `WITHDRAW_CANCEL_NEEDED` | `DEPOSIT_RESULT_CHECK_NEEDED` |
 //! | `DEPOSIT_RESULT_CHECK_NEEDED` | ask by key | `EXCHANGE_SUCCEEDED` | `WITHDRAW_CANCEL_NEEDED` | again, later |
 //! | `WITHDRAW_CANCEL_NEEDED` | ask by the cancellation's key | `EXCHANGE_FAILED` | a person | again, later |
@@ -12,6 +12,10 @@
 //! "There is no such command" is not yet a no: it may still be on its way. So the key is closed: a command that can only
 //! be refused is sent under it. When that is refused for its own sake, whatever comes later under the key takes no
 //! effect; when the key was used before, what it came to is asked anew.
+//!
+//! A withdrawal that was made is not kept before the deposit is asked for: both are kept together. So of an exchange
+//! whose withdrawal is found late its deposit may be on its way, whatever its row says, and the deposit's key is closed
+//! before anything is given back.
 //!
 //! Who has waited [`GIVE_UP_US`] is told that the exchange was not decided; from then on it is only undone, never begun
 //! or carried on: rates of an exchange that nobody waits for any more are not risked.
@@ -200,6 +204,8 @@ pub enum Heard {
 pub enum Pace {
     /// At once.
     On,
+    /// At once, and kept with what comes next.
+    Through,
     /// Not before so many milliseconds.
     After(u64),
     /// Later, ever more rarely.
@@ -285,9 +291,10 @@ impl Exchange {
 fn withdrawn(step: Step, heard: Heard, late: bool) -> (State, Pace) {
     let check = |closing| State::WithdrawResultCheckNeeded { closing };
     match heard {
-        // No deposit was sent: that is done only once the withdrawal is written down as known.
-        Heard::Done(withdrawal) if late => cancel(withdrawal, not_in_time()),
-        Heard::Done(withdrawal) => (State::WithdrawSucceeded { withdrawal }, Pace::On),
+        Heard::Done(withdrawal) if late && planted("deposit-not-closed") => cancel(withdrawal, not_in_time()),
+        Heard::Done(withdrawal) => {
+            (State::WithdrawSucceeded { withdrawal }, if late { Pace::On } else { Pace::Through })
+        }
         Heard::Refused(because) => (State::ExchangeFailed { because }, Pace::End),
         Heard::NotFound if planted("key-not-closed") => (State::ExchangeFailed { because: not_in_time() }, Pace::End),
         Heard::NotFound => (check(true), Pace::On),
@@ -379,13 +386,13 @@ mod tests {
         let unknown = || Heard::Unknown(String::new());
         let (w, d) = (|| Done(posting(1)), || Done(posting(2)));
         for (now, heard, expected) in [
-            (0, vec![w(), d()], "Withdraw WITHDRAW_SUCCEEDED On, Deposit EXCHANGE_SUCCEEDED End"),
+            (0, vec![w(), d()], "Withdraw WITHDRAW_SUCCEEDED Through, Deposit EXCHANGE_SUCCEEDED End"),
             (0, vec![refused("ATTACHED"), d()], "Withdraw EXCHANGE_FAILED End, it is decided"),
             (
                 0,
                 vec![unknown(), unknown(), w(), d()],
                 "Withdraw WITHDRAW_RESULT_CHECK_NEEDED On, CheckWithdraw WITHDRAW_RESULT_CHECK_NEEDED Again, \
-                 CheckWithdraw WITHDRAW_SUCCEEDED On, Deposit EXCHANGE_SUCCEEDED End",
+                 CheckWithdraw WITHDRAW_SUCCEEDED Through, Deposit EXCHANGE_SUCCEEDED End",
             ),
             (
                 0,
@@ -396,22 +403,24 @@ mod tests {
             (
                 0,
                 vec![w(), refused("ACCOUNT_CLOSED"), NotFound, d()],
-                "Withdraw WITHDRAW_SUCCEEDED On, Deposit WITHDRAW_CANCEL_NEEDED After(1000), \
+                "Withdraw WITHDRAW_SUCCEEDED Through, Deposit WITHDRAW_CANCEL_NEEDED After(1000), \
                  CheckCancel WITHDRAW_CANCEL_NEEDED Again, CheckCancel EXCHANGE_FAILED End",
             ),
             (
                 0,
                 vec![w(), unknown(), NotFound, refused("KEY_REUSED"), d()],
-                "Withdraw WITHDRAW_SUCCEEDED On, Deposit DEPOSIT_RESULT_CHECK_NEEDED On, \
+                "Withdraw WITHDRAW_SUCCEEDED Through, Deposit DEPOSIT_RESULT_CHECK_NEEDED On, \
                  CheckDeposit DEPOSIT_RESULT_CHECK_NEEDED On, CloseDeposit DEPOSIT_RESULT_CHECK_NEEDED On, \
                  CheckDeposit EXCHANGE_SUCCEEDED End",
             ),
             // Late, nothing is begun or carried on.
             (
                 100,
-                vec![w(), refused("ACCOUNT_CLOSED")],
-                "CheckWithdraw WITHDRAW_CANCEL_NEEDED After(1000), CheckCancel WITHDRAW_CANCEL_NEEDED Person",
+                vec![w(), NotFound, refused("POSTING_NOT_FOUND"), refused("ACCOUNT_CLOSED")],
+                "CheckWithdraw WITHDRAW_SUCCEEDED On, CheckDeposit DEPOSIT_RESULT_CHECK_NEEDED On, \
+                 CloseDeposit WITHDRAW_CANCEL_NEEDED After(1000), CheckCancel WITHDRAW_CANCEL_NEEDED Person",
             ),
+            (100, vec![w(), d()], "CheckWithdraw WITHDRAW_SUCCEEDED On, CheckDeposit EXCHANGE_SUCCEEDED End"),
             (
                 100,
                 vec![NotFound, unknown(), refused("POSTING_NOT_FOUND")],

@@ -162,7 +162,8 @@ impl Action for ForceExchange {
                 exchanges::withdrew(tx, id, withdrawal).await?;
             }
             let why = format!("forced by two persons: {}", facts.said());
-            exchanges::passed(tx, &[Passed { id, state: &state, why: &why }]).await?;
+            let at = tx.now();
+            exchanges::passed(tx, &[Passed { id, state: &state, why: &why, at }]).await?;
             decided(tx, &[(id, &state)]).await?;
             Ok(format!("{id} went from {} to {}: {}", stored.state, state.name(), facts.said()))
         }

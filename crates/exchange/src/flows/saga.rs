@@ -163,11 +163,15 @@ impl Kind for Exchanging {
         let why = said(step, &heard);
         let made = step_of(step.name)?;
         let (state, pace) = exchange.heard(made, heard, now.micros());
+        if made == Step::CheckWithdraw && pace == Pace::On && matches!(state, State::WithdrawSucceeded { .. }) {
+            probe::reached("withdrawal-found-made-too-late");
+        }
         if matches!(made, Step::CloseWithdraw | Step::CloseDeposit) && pace == Pace::On {
             probe::reached("key-to-be-closed-had-been-used");
         }
         let pace = match pace {
             Pace::On => saga::Pace::On,
+            Pace::Through => saga::Pace::Through,
             Pace::After(ms) => saga::Pace::After(ms),
             Pace::Again => saga::Pace::Again,
             Pace::End => saga::Pace::End,
@@ -184,20 +188,25 @@ impl Kind for Exchanging {
                 let before = read(self.version(), passage.before).map_err(damaged)?;
                 let after = read(self.version(), &passage.turn.state).map_err(damaged)?;
                 if before.state.name() != after.state.name() {
-                    moved.push((passage.id, before, after, passage.turn.why.as_str()));
+                    moved.push((passage, before, after));
                 }
             }
             if moved.is_empty() {
                 return Ok(());
             }
-            moved.iter().for_each(|(_, before, after, _)| met(&before.state, &after.state));
+            moved.iter().for_each(|(_, before, after)| met(&before.state, &after.state));
             let all: Vec<Passed<'_>> = moved
                 .iter()
-                .map(|(id, _, after, why)| Passed { id: exchange_of(*id), state: &after.state, why })
+                .map(|(passage, _, after)| Passed {
+                    id: exchange_of(passage.id),
+                    state: &after.state,
+                    why: &passage.turn.why,
+                    at: passage.at,
+                })
                 .collect();
             exchanges::passed(tx, &all).await?;
-            for (id, before, after, _) in &moved {
-                given_up(tx, *id, before, after)?;
+            for (passage, before, after) in &moved {
+                given_up(tx, passage.id, before, after)?;
             }
             let over: Vec<(ExchangeId, &State)> =
                 all.iter().filter(|passed| passed.state.is_decided()).map(|passed| (passed.id, passed.state)).collect();
@@ -215,9 +224,6 @@ fn met(before: &State, after: &State) {
         }
         (State::WithdrawResultCheckNeeded { .. }, State::ExchangeFailed { .. }) => {
             probe::reached("withdrawal-of-unknown-outcome-found-not-made");
-        }
-        (State::Started | State::WithdrawResultCheckNeeded { .. }, State::WithdrawCancelNeeded { .. }) => {
-            probe::reached("withdrawal-found-made-too-late");
         }
         (State::WithdrawSucceeded { .. }, State::WithdrawCancelNeeded { .. }) => {
             probe::reached("deposit-refused-after-its-withdrawal");

@@ -79,8 +79,9 @@ pub async fn insert(tx: &mut Tx, all: &[Begun]) -> Result<Inserted, Fault> {
     if tx.insert_rows(sql, 10, &rows).await? == Inserted::Duplicate {
         return Ok(Inserted::Duplicate);
     }
-    let first = |begun: &Begun| Passed { id: begun.id, state: &State::Started, why: "the quote was accepted" };
-    pass(tx, &all.iter().map(first).collect::<Vec<_>>(), &BTreeMap::new()).await?;
+    let (why, at) = ("the quote was accepted", tx.now());
+    let first = |begun: &Begun| Passed { id: begun.id, state: &State::Started, why, at };
+    pass(tx, &all.iter().map(first).collect::<Vec<_>>(), BTreeMap::new()).await?;
     Ok(Inserted::New)
 }
 
@@ -185,13 +186,16 @@ pub struct Passed<'a> {
     pub state: &'a State,
     /// Why.
     pub why: &'a str,
+    /// When.
+    pub at: Timestamp,
 }
 
-/// Writes that exchanges came to states, with what is known in them. A withdrawal that was given back stays on record.
+/// Writes that exchanges came to states, with what is known in them, those of one exchange in order. A withdrawal that was given back stays on record.
 pub async fn passed(tx: &mut Tx, all: &[Passed<'_>]) -> Result<(), Fault> {
     // Those that came to the same state for no reason of their own, which are most, share a statement.
     let mut alike = BTreeMap::<_, Vec<&Passed<'_>>>::new();
-    for passed in all {
+    let last: BTreeMap<_, _> = all.iter().map(|passed| (passed.id, passed)).collect();
+    for passed in last.into_values() {
         alike.entry((passed.state.name(), passed.state.because())).or_default().push(passed);
     }
     for ((state, because), some) in alike {
@@ -205,7 +209,7 @@ pub async fn passed(tx: &mut Tx, all: &[Passed<'_>]) -> Result<(), Fault> {
     let written = |passed: &&Passed<'_>| {
         !(planted("passage-not-written") && matches!(passed.state, State::WithdrawCancelNeeded { .. }))
     };
-    pass(tx, &all.iter().filter(written).copied().collect::<Vec<_>>(), &places).await
+    pass(tx, &all.iter().filter(written).copied().collect::<Vec<_>>(), places).await
 }
 
 /// Writes where exchanges stand that came to the same state.
@@ -244,16 +248,16 @@ pub async fn withdrew(tx: &mut Tx, id: ExchangeId, withdrawal: PostingId) -> Res
 }
 
 /// Adds passages at the next places.
-async fn pass(tx: &mut Tx, all: &[Passed<'_>], places: &BTreeMap<ExchangeId, i64>) -> Result<(), Fault> {
+async fn pass(tx: &mut Tx, all: &[Passed<'_>], mut places: BTreeMap<ExchangeId, i64>) -> Result<(), Fault> {
     if all.is_empty() {
         return Ok(());
     }
-    let now = tx.now().micros();
     let ids: Vec<_> = all.iter().map(|passed| passed.id.to_bytes()).collect();
     let mut rows: Vec<Value<'_>> = Vec::with_capacity(all.len() * 5);
-    for (Passed { id, state, why }, bytes) in all.iter().zip(&ids) {
-        let place = places.get(id).copied().unwrap_or(0);
-        rows.extend([Value::Bytes(bytes), place.into(), state.name().into(), now.into(), (*why).into()]);
+    for (Passed { id, state, why, at }, bytes) in all.iter().zip(&ids) {
+        let place = places.entry(*id).or_insert(0);
+        rows.extend([Value::Bytes(bytes), (*place).into(), state.name().into(), at.micros().into(), (*why).into()]);
+        *place += 1;
     }
     let sql = "INSERT INTO passage (exchange, place, state, passed_at, why) VALUES (?*)";
     match tx.insert_rows(sql, 5, &rows).await? {

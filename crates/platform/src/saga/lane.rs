@@ -20,6 +20,13 @@ pub(super) struct Made {
     pub(super) turn: Turn,
 }
 
+/// A state that an instance went through, and what it came to there, before its step was kept.
+pub(super) struct Through {
+    pub(super) before: String,
+    pub(super) turn: Turn,
+    pub(super) at: Timestamp,
+}
+
 /// What became of an instance whose step was kept.
 pub(super) enum Kept {
     /// It goes on at once, and its turn lasts anew.
@@ -29,6 +36,7 @@ pub(super) enum Kept {
 
 struct Done {
     held: Held,
+    through: Vec<Through>,
     /// Or why its state can't be read.
     made: Result<Made, String>,
     chance: u64,
@@ -47,8 +55,14 @@ impl Lane {
     }
 
     /// Keeps what a step came to.
-    pub(super) async fn keep(&self, held: Held, made: Result<Made, String>, chance: u64) -> Result<Kept, Fault> {
-        self.0.ask(Done { held, made, chance }).await
+    pub(super) async fn keep(
+        &self,
+        held: Held,
+        through: Vec<Through>,
+        made: Result<Made, String>,
+        chance: u64,
+    ) -> Result<Kept, Fault> {
+        self.0.ask(Done { held, through, made, chance }).await
     }
 }
 
@@ -57,11 +71,12 @@ async fn write(mut tx: Tx, kind: &dyn Kind, batch: &[Done]) -> Result<Vec<Kept>,
     let ids: Vec<SagaId> = batch.iter().map(|done| done.held.id).collect();
     let fences = store::fences(&mut tx, &ids).await?;
     let is_held = |done: &Done| fences.get(&done.held.id) == Some(&done.held.fence);
-    let passages: Vec<Passage<'_>> = batch.iter().filter(|done| is_held(done)).filter_map(passage).collect();
+    let now = tx.now();
+    let passages: Vec<Passage<'_>> =
+        batch.iter().filter(|done| is_held(done)).flat_map(|done| passages(done, now)).collect();
     if !passages.is_empty() {
         kind.write(&mut tx, &passages).await?;
     }
-    let now = tx.now();
     let after = |done: &Done| if is_held(done) { leads(kind, done, now) } else { After::TakenOver };
     let after: Vec<After> = batch.iter().map(after).collect();
     if after.iter().any(|after| matches!(after, After::TakenOver)) {
@@ -77,9 +92,10 @@ async fn write(mut tx: Tx, kind: &dyn Kind, batch: &[Done]) -> Result<Vec<Kept>,
     Ok(after.into_iter().map(After::kept).collect())
 }
 
-fn passage(done: &Done) -> Option<Passage<'_>> {
-    let made = done.made.as_ref().ok()?;
-    Some(Passage { id: done.held.id, before: &done.held.state, turn: &made.turn })
+fn passages(done: &Done, now: Timestamp) -> impl Iterator<Item = Passage<'_>> {
+    let id = done.held.id;
+    let last = done.made.iter().map(move |made| Passage { id, before: &done.held.state, turn: &made.turn, at: now });
+    done.through.iter().map(move |Through { before, turn, at }| Passage { id, before, turn, at: *at }).chain(last)
 }
 
 /// What a step made of an instance.
@@ -126,7 +142,7 @@ impl After {
             After::Unreadable(state) => Kept::Rests(Rest::Person(state)),
             After::Over(state) => Kept::Rests(Rest::Ended(state)),
             After::Stands { next, due: None, .. } => Kept::Rests(Rest::Person(next.state)),
-            After::Stands { next, pace: Pace::On, .. } => Kept::Goes(next),
+            After::Stands { next, pace: Pace::On | Pace::Through, .. } => Kept::Goes(next),
             After::Stands { next, .. } => Kept::Rests(Rest::Waits(next.state)),
         }
     }
@@ -135,7 +151,7 @@ impl After {
 /// When an instance is taken next by others than its holder; none when a person has to say so.
 fn due(next: &Held, pace: Pace, now: Timestamp, chance: u64) -> Option<Timestamp> {
     match pace {
-        Pace::On => Some(turn_ends(now)),
+        Pace::On | Pace::Through => Some(turn_ends(now)),
         Pace::After(ms) => Some(now.plus_micros(micros(ms))),
         Pace::Again => Some(now.plus_micros(micros(wait_ms(next.tries, chance)))),
         Pace::Person | Pace::End => None,
