@@ -28,6 +28,7 @@ use jangbu_platform::telemetry::Metrics;
 use crate::flows::begin::Beginnings;
 use crate::flows::boards::PublishBoard;
 use crate::flows::force::ForceExchange;
+use crate::flows::legs::Legs;
 use crate::flows::looks::Looks;
 use crate::flows::quotes::Quoting;
 use crate::flows::saga::Exchanging;
@@ -64,7 +65,7 @@ struct Exchanges {
 pub fn open(world: World) -> Service {
     let World { db, ask, kv, offset, dice, metrics, .. } = world;
     let looks = Looks::start(&db, &ask, &dice);
-    let runner = Runner::start(Arc::new(Exchanging), db.clone(), ask.clone(), dice);
+    let runner = Runner::start(Arc::new(Exchanging(Legs::start(&ask))), db.clone(), ask.clone(), dice);
     let force = ForceExchange { db: db.clone(), ask };
     let desk = Desk::new(&db, &[], vec![Arc::new(PublishBoard(offset)), Arc::new(force)]);
     let sweep = runner.job("exchange.sweep");

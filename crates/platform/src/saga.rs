@@ -140,6 +140,10 @@ pub trait Kind: Send + Sync {
         outcome: &Outcome<Reply>,
         now: Timestamp,
     ) -> Result<Turn, String>;
+    /// Makes a step's call, in the context of the instance; in its own way where calls of several can go together.
+    fn call<'a>(&'a self, ask: &'a Ask, call: Call<'a>) -> BoxFuture<'a, Outcome<Reply>> {
+        async move { ask.call(&call).await }.boxed()
+    }
     /// Writes what belongs to passages from one state to another, of an instance each, in the unit of work that keeps
     /// them. Told of steps that change nothing too; of an instance that went through a state, each passage in order.
     fn write<'a>(&'a self, tx: &'a mut Tx, passages: &'a [Passage<'a>]) -> BoxFuture<'a, Result<(), Fault>>;
@@ -285,7 +289,7 @@ impl Runner {
         // Each step has all its time, whatever is left to who asked for the whole.
         let deadline = ticks() + Duration::from_millis(REPLY_MS_MAX);
         let context = Context { trace: trace.unwrap_or_else(|| Trace::root(dice)), deadline };
-        let outcome = settled(&step, context.scope(ask.call(&call)).await);
+        let outcome = settled(&step, context.scope(kind.call(ask, call)).await);
         let turn = kind.heard(held.version, &held.state, &step, &outcome, db.now())?;
         Ok(lane::Made { step: step.name, turn })
     }

@@ -128,7 +128,7 @@ async fn note(tx: &mut Tx, id: SagaId, state: &str) -> Result<(), Fault> {
 struct Small(Broken);
 
 impl Subject for Small {
-    fn kind(&self) -> Arc<dyn Kind> {
+    fn kind(&self, _: &Ask) -> Arc<dyn Kind> {
         Arc::new(Carrying(self.0))
     }
     fn begin<'a>(&'a self, tx: &'a mut Tx, id: SagaId) -> BoxFuture<'a, Result<String, Fault>> {

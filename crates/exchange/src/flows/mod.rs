@@ -6,6 +6,7 @@ pub mod boards;
 pub mod desk;
 pub mod exchanges;
 pub mod force;
+pub mod legs;
 pub mod looks;
 pub mod quotes;
 pub mod saga;

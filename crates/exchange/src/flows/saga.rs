@@ -5,7 +5,7 @@ use axum::body::Bytes;
 use axum::http::Method;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use jangbu_contracts::deposit::{Command, Posting};
+use jangbu_contracts::deposit::Command;
 use jangbu_contracts::exchange::{ExchangeDecidedV1, Failed, Side as WireSide, WithdrawalGivenUpV1};
 use jangbu_contracts::topics;
 use jangbu_kernel::defect::planted;
@@ -13,11 +13,13 @@ use jangbu_kernel::id::{ExchangeId, PostingId, SagaId};
 use jangbu_kernel::money::Amount;
 use jangbu_kernel::rate::Rate;
 use jangbu_kernel::time::Timestamp;
-use jangbu_platform::ask::{Outcome, Reply};
+use jangbu_platform::ask::{Ask, Call, Outcome, Reply};
 use jangbu_platform::db::{Fault, Tx};
 use jangbu_platform::probe;
 use jangbu_platform::saga::{self, Kind, Turn, key};
+use serde::Deserialize;
 
+use super::legs::{Legs, POSTINGS};
 use crate::domain::plan::{Because, Exchange, Heard, Leg, Pace, State, Step};
 use crate::domain::price::{Price, Side};
 use crate::store::exchanges::{self, Passed, Terms};
@@ -31,7 +33,7 @@ pub const WITHDRAW: &str = "withdraw";
 pub const DEPOSIT: &str = "deposit";
 
 /// The kind of saga that an exchange is.
-pub struct Exchanging;
+pub struct Exchanging(pub Legs);
 
 /// The exchange of a saga.
 #[must_use]
@@ -53,7 +55,7 @@ pub fn text(exchange: &Exchange) -> Result<String, Fault> {
 
 fn post(name: &'static str, key_of: &'static str, leg: Leg, command: &Command) -> Result<saga::Step, String> {
     let body = serde_json::to_vec(command).map_err(|e| e.to_string())?;
-    let (service, path) = (leg.instance.service(), "/postings".to_owned());
+    let (service, path) = (leg.instance.service(), POSTINGS.to_owned());
     Ok(saga::Step { name, key_of: Some(key_of), service, method: Method::POST, path, body: Bytes::from(body) })
 }
 
@@ -114,10 +116,16 @@ fn step_of(name: &str) -> Result<Step, String> {
     all.into_iter().find(|(n, _)| *n == name).map(|(_, step)| step).ok_or_else(|| format!("no step is named {name}"))
 }
 
+/// What an exchange has to know of [`jangbu_contracts::deposit::Posting`].
+#[derive(Deserialize)]
+struct Made {
+    id: PostingId,
+}
+
 fn heard(step: &saga::Step, outcome: &Outcome<Reply>) -> Heard {
     match outcome {
-        Outcome::Reply(reply) => match serde_json::from_slice::<Posting>(&reply.body) {
-            Ok(posting) => Heard::Done(posting.id),
+        Outcome::Reply(reply) => match serde_json::from_slice::<Made>(&reply.body) {
+            Ok(made) => Heard::Done(made.id),
             Err(e) => Heard::Unknown(format!("the answer of {} can't be read: {e}", step.service)),
         },
         Outcome::Refusal(problem) if problem.status == 422 => {
@@ -179,6 +187,9 @@ impl Kind for Exchanging {
         };
         let state = text(&Exchange { state, ..exchange }).map_err(|e| e.to_string())?;
         Ok(Turn { state, pace, why })
+    }
+    fn call<'a>(&'a self, ask: &'a Ask, call: Call<'a>) -> BoxFuture<'a, Outcome<Reply>> {
+        self.0.call(ask, call).boxed()
     }
     fn write<'a>(&'a self, tx: &'a mut Tx, passages: &'a [saga::Passage<'a>]) -> BoxFuture<'a, Result<(), Fault>> {
         async move {

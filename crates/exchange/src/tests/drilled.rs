@@ -10,6 +10,7 @@ use jangbu_contracts::exchange::{ExchangeDecidedV1, WithdrawalGivenUpV1};
 use jangbu_kernel::id::{AccountId, CustomerId, PostingId, QuoteId, SagaId};
 use jangbu_kernel::money::Currency;
 use jangbu_kernel::time::{Timestamp, UtcOffset};
+use jangbu_platform::ask::Ask;
 use jangbu_platform::db::{Event, Fault, Tx};
 use jangbu_platform::saga::Kind;
 use jangbu_platform::stand::drill::{Command, Drill, Subject};
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 use crate::domain::limits::{Span, Usage};
 use crate::domain::plan::{Exchange, GIVE_UP_US, Instance, Leg, State};
 use crate::domain::price::{Amounts, Price, Quoted, Side};
+use crate::flows::legs::Legs;
 use crate::flows::saga::{Exchanging, exchange_of, text};
 use crate::store::exchanges::{self, Begun};
 use crate::store::limits;
@@ -41,8 +43,8 @@ fn posting(id: u128) -> PostingId {
 }
 
 impl Subject for Drilled {
-    fn kind(&self) -> Arc<dyn Kind> {
-        Arc::new(Exchanging)
+    fn kind(&self, ask: &Ask) -> Arc<dyn Kind> {
+        Arc::new(Exchanging(Legs::start(ask)))
     }
 
     fn begin<'a>(&'a self, tx: &'a mut Tx, id: SagaId) -> BoxFuture<'a, Result<String, Fault>> {

@@ -152,8 +152,8 @@ pub struct Command {
 
 /// What the drill has to know of a saga.
 pub trait Subject: Send + Sync {
-    /// Its kind.
-    fn kind(&self) -> Arc<dyn Kind>;
+    /// Its kind, which asks by `ask`.
+    fn kind(&self, ask: &Ask) -> Arc<dyn Kind>;
     /// Writes what its service writes when it begins; its first state.
     fn begin<'a>(&'a self, tx: &'a mut Tx, id: SagaId) -> BoxFuture<'a, Result<String, Fault>>;
     /// The answer of a service that carries out a command, or tells something.
@@ -419,7 +419,7 @@ impl Drill {
 
     /// A runner that lives in a home.
     async fn runner(&self, home: &Home, ask: &Ask) -> Runner {
-        let start = async { Runner::start(self.subject.kind(), self.db.clone(), ask.clone(), self.dice.clone()) };
+        let start = async { Runner::start(self.subject.kind(ask), self.db.clone(), ask.clone(), self.dice.clone()) };
         home.visit(start).await.expect("a home that was just made lives")
     }
 }
