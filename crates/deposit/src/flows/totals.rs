@@ -3,12 +3,13 @@
 //! | per | statements |
 //! |---|---|
 //! | posting | its share of one read |
-//! | account seen for the first time since start | one or two reads |
+//! | account seen for the first time since start | its share of one read, and mostly one more |
 //! | look | one unit of work that keeps the sums |
 //!
 //! It uses nothing that postings are decided by: an error there shows here. It never takes the ledger's turn for longer
 //! than it takes to keep a few rows, and rests while commands come in faster than it reads.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use jangbu_kernel::money::Currency;
@@ -116,10 +117,13 @@ impl Prover {
         let mut tx = self.db.read("deposit.totals").await?;
         let from = state.totals.through + 1;
         let rows = store::postings::range(&mut tx, from, last, POSTINGS_PER_READ_MAX).await?;
+        let legs = rows.iter().filter_map(|row| row.posting.as_ref()).flat_map(|p| [p.debit, p.credit]).flatten();
+        let new: BTreeSet<u64> = legs.map(|leg| leg.account).filter(|no| state.known(*no).is_none()).collect();
+        let new = store::totals::currencies(&mut tx, &new).await?;
         for row in &rows {
             if let Some(posting) = &row.posting {
-                let debit = before(&mut tx, state, posting, posting.debit).await?;
-                let credit = before(&mut tx, state, posting, posting.credit).await?;
+                let debit = before(&mut tx, (state, &new), posting, posting.debit).await?;
+                let credit = before(&mut tx, (state, &new), posting, posting.credit).await?;
                 state.totals.take(posting, debit, credit);
                 for (leg, before) in [(posting.debit, debit), (posting.credit, credit)] {
                     if let (Some(leg), Some(before)) = (leg, before) {
@@ -139,13 +143,19 @@ fn last_of(leg: Leg) -> Last {
     Last { serial: leg.serial, balance: leg.balance }
 }
 
-/// The account of a leg before its posting.
-async fn before(tx: &mut Tx, state: &State, posting: &Posting, leg: Option<Leg>) -> Result<Option<Before>, Fault> {
+/// The account of a leg before its posting; `new` are the currencies of accounts seen for the first time.
+async fn before(
+    tx: &mut Tx,
+    (state, new): (&State, &BTreeMap<u64, Currency>),
+    posting: &Posting,
+    leg: Option<Leg>,
+) -> Result<Option<Before>, Fault> {
     let Some(leg) = leg else { return Ok(None) };
     if let Some(known) = state.known(leg.account) {
         return Ok(Some(known));
     }
-    let currency = store::totals::currency_of(tx, leg.account).await?;
+    let missing = || Fault::Damaged(format!("account {} is missing", leg.account));
+    let currency = *new.get(&leg.account).ok_or_else(missing)?;
     let last = match leg.back.prev {
         _ if !posting.moves() => Some(last_of(leg)), // makes no entry: what it says is checked with the next one
         0 if leg.serial == 1 => Some(Last::default()),

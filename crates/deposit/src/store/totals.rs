@@ -1,9 +1,9 @@
 //! The sums that prove the books, as far as they were last kept, and what they are made from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jangbu_kernel::money::Currency;
-use jangbu_platform::db::{Fault, Tx};
+use jangbu_platform::db::{Fault, Tx, Value};
 
 use super::postings::by_seq;
 use crate::domain::command::stored_bank_account;
@@ -77,10 +77,14 @@ pub async fn keep(tx: &mut Tx, totals: &Totals) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The currency of an account.
-pub async fn currency_of(tx: &mut Tx, no: u64) -> Result<Currency, Fault> {
-    let row = tx.query_one("SELECT currency FROM account WHERE no = ?", &[no.cast_signed().into()]).await?;
-    currency(row.ok_or_else(|| Fault::Damaged(format!("account {no} is missing")))?.text(0))
+/// The currencies of accounts.
+pub async fn currencies(tx: &mut Tx, nos: &BTreeSet<u64>) -> Result<BTreeMap<u64, Currency>, Fault> {
+    if nos.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let nos: Vec<Value<'_>> = nos.iter().map(|no| no.cast_signed().into()).collect();
+    let rows = tx.query("SELECT no, currency FROM account WHERE no IN (?*)", &nos).await?;
+    rows.iter().map(|row| Ok((row.int(0).cast_unsigned(), currency(row.text(1))?))).collect()
 }
 
 /// How the entry of an account at a place left it; nothing when there is no such entry.
