@@ -29,17 +29,17 @@ impl Ledger {
     /// The store can't be read.
     pub(crate) async fn blank(&self, tx: &mut Tx) -> Result<State, Fault> {
         let versions = store::products::count(tx).await?;
-        let mut offered = self.offered.lock().await;
-        let mut state = State::default();
-        if offered.versions == versions {
-            state.products.clone_from(&offered.products);
-        } else {
-            for (code, from, text) in store::products::all(tx).await? {
-                state.offer(&code, crate::terms_text::read(&text, from).map_err(Fault::Damaged)?);
+        let mut state = match self.offered(versions).await {
+            Some(state) => state,
+            None => {
+                let mut state = State::default();
+                for (code, from, text) in store::products::all(tx).await? {
+                    state.offer(&code, crate::terms_text::read(&text, from).map_err(Fault::Damaged)?);
+                }
+                *self.offered.lock().await = Offered { versions, products: state.products.clone() };
+                state
             }
-            *offered = Offered { versions, products: state.products.clone() };
-        }
-        drop(offered);
+        };
         state.take_limits();
         Ok(state)
     }
@@ -52,13 +52,22 @@ impl Ledger {
         if nos.is_empty() {
             return Ok(Vec::new());
         }
-        let mut tx = self.db.read("deposit.look").await?;
-        let state = self.blank(&mut tx).await?;
-        let accounts = store::accounts::load_all(&mut tx, nos, |code| state.product(code)).await?;
-        let customers = accounts.iter().map(|account| account.customer).collect();
-        let owners: BTreeMap<_, _> = store::locked::owners(&mut tx, &customers).await?.into_iter().collect();
-        let owner = |account: &Account| owners.get(&account.customer).copied().unwrap_or_default();
-        Ok(accounts.into_iter().map(|account| (account.clone(), owner(&account))).collect())
+        let rows = store::accounts::stored(&mut self.db.glance("deposit.look").await?, nos).await?;
+        let Some(versions) = rows.first().map(store::accounts::Stored::versions) else { return Ok(Vec::new()) };
+        let state = match self.offered(versions).await {
+            Some(state) => state,
+            None => self.blank(&mut self.db.read("deposit.offered").await?).await?,
+        };
+        let read =
+            |row: &store::accounts::Stored| Ok((row.no(), (row.account(|code| state.product(code))?, row.owner())));
+        let found = rows.iter().map(read).collect::<Result<BTreeMap<_, _>, Fault>>()?;
+        Ok(nos.iter().filter_map(|no| found.get(no).cloned()).collect())
+    }
+
+    /// A state with products alone, when there are still so many versions of them.
+    async fn offered(&self, versions: u64) -> Option<State> {
+        let offered = self.offered.lock().await;
+        (offered.versions == versions).then(|| State { products: offered.products.clone(), ..State::default() })
     }
 
     /// What never changes of accounts that are durable, by their numbers. So it is kept in memory, whoever else writes.

@@ -10,9 +10,21 @@ use jangbu_platform::db::{Fault, Inserted, Row, Tx, Value};
 use crate::domain::book::{Account, Day, Marks, Owner, Used};
 use crate::domain::chain::Path;
 
-pub(super) const SELECT: &str = "SELECT a.no, a.id, a.customer, a.product, a.currency, a.marks, a.opened_on, a.closed_on, \
-    b.ledger, b.held, b.serial, b.path, b.day, b.opening, b.debits, b.credits, b.used_day, b.used_day_sum, \
-    b.used_month, b.used_month_sum, b.paid_through, b.changed FROM account a JOIN balance b ON b.no = a.no";
+macro_rules! columns {
+    () => {
+        "a.no, a.id, a.customer, a.product, a.currency, a.marks, a.opened_on, a.closed_on, b.ledger, b.held, b.serial, \
+         b.path, b.day, b.opening, b.debits, b.credits, b.used_day, b.used_day_sum, b.used_month, b.used_month_sum, \
+         b.paid_through, b.changed"
+    };
+}
+pub(super) const SELECT: &str = concat!("SELECT ", columns!(), " FROM account a JOIN balance b ON b.no = a.no");
+/// The same with the owner's standing, and how many versions of products there are.
+const SELECT_ALL: &str = concat!(
+    "SELECT ",
+    columns!(),
+    ", o.version, o.marks, (SELECT COUNT(*) FROM product_version) FROM account a JOIN balance b ON b.no = a.no \
+     LEFT JOIN owner o ON o.customer = a.customer WHERE a.no IN (?*)"
+);
 
 /// Accounts whose names are read at once.
 const NAMES_PER_READ: usize = 1_024;
@@ -63,6 +75,35 @@ pub async fn load_all(tx: &mut Tx, nos: &[u64], product: impl Fn(&str) -> Option
         found.insert(number(row.int(0)), read(row, &product)?);
     }
     Ok(nos.iter().filter_map(|no| found.get(no).cloned()).collect())
+}
+
+/// An account as stored with what belongs to it, not read yet.
+pub struct Stored(Row);
+
+impl Stored {
+    /// Its number.
+    pub fn no(&self) -> u64 {
+        number(self.0.int(0))
+    }
+    /// The account; `product` gives the book's index of a product code.
+    pub fn account(&self, product: impl Fn(&str) -> Option<u32>) -> Result<Account, Fault> {
+        read(&self.0, product)
+    }
+    /// Its owner's standing.
+    pub fn owner(&self) -> Owner {
+        let marks = Marks(self.0.opt_int(23).and_then(|n| u32::try_from(n).ok()).unwrap_or(0));
+        Owner { version: self.0.opt_int(22).unwrap_or_default(), marks }
+    }
+    /// How many versions of products there were when it was read.
+    pub fn versions(&self) -> u64 {
+        number(self.0.int(24))
+    }
+}
+
+/// Accounts as last written back, with their owners, by one statement; in no order.
+pub async fn stored(tx: &mut Tx, nos: &[u64]) -> Result<Vec<Stored>, Fault> {
+    let asked: Vec<Value<'_>> = nos.iter().map(|no| no.cast_signed().into()).collect();
+    Ok(tx.query(SELECT_ALL, &asked).await?.into_iter().map(Stored).collect())
 }
 
 /// An account of a row; `product` gives the book's index of a product code.
