@@ -126,6 +126,19 @@ impl State {
             State::ExchangeSucceeded { .. } => "EXCHANGE_SUCCEEDED",
         }
     }
+    /// Its place among the states that an exchange passes: whatever way it goes, it never comes back to one.
+    #[must_use]
+    pub fn place(&self) -> u8 {
+        match self {
+            State::Started => 0,
+            State::WithdrawResultCheckNeeded { .. } => 1,
+            State::WithdrawSucceeded { .. } => 2,
+            State::DepositResultCheckNeeded { .. } => 3,
+            State::WithdrawCancelNeeded { .. } => 4,
+            State::ExchangeFailed { .. } => 5,
+            State::ExchangeSucceeded { .. } => 6,
+        }
+    }
     /// The names of states that don't stay.
     pub const UNDECIDED: [&str; 5] = [
         "STARTED",
@@ -374,6 +387,7 @@ mod tests {
                 break;
             };
             let (state, pace) = exchange.heard(step, heard, now);
+            assert!(state.place() > exchange.state.place() || state.name() == exchange.state.name());
             told.push(format!("{step:?} {} {pace:?}", state.name()));
             exchange.state = state;
         }

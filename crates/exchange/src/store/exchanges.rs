@@ -81,7 +81,7 @@ pub async fn insert(tx: &mut Tx, all: &[Begun]) -> Result<Inserted, Fault> {
     }
     let (why, at) = ("the quote was accepted", tx.now());
     let first = |begun: &Begun| Passed { id: begun.id, state: &State::Started, why, at };
-    pass(tx, &all.iter().map(first).collect::<Vec<_>>(), BTreeMap::new()).await?;
+    pass(tx, &all.iter().map(first).collect::<Vec<_>>()).await?;
     Ok(Inserted::New)
 }
 
@@ -201,15 +201,10 @@ pub async fn passed(tx: &mut Tx, all: &[Passed<'_>]) -> Result<(), Fault> {
     for ((state, because), some) in alike {
         stand(tx, state, because, &some).await?;
     }
-    let ids: Vec<_> = all.iter().map(|passed| passed.id.to_bytes()).collect();
-    let params: Vec<Value<'_>> = ids.iter().map(|id| Value::Bytes(id)).collect();
-    let sql = "SELECT exchange, COUNT(*) FROM passage WHERE exchange IN (?*) GROUP BY exchange";
-    let rows = tx.query(sql, &params).await?;
-    let places = rows.iter().map(|r| (ExchangeId::from_bytes(r.id(0)), r.int(1))).collect();
     let written = |passed: &&Passed<'_>| {
         !(planted("passage-not-written") && matches!(passed.state, State::WithdrawCancelNeeded { .. }))
     };
-    pass(tx, &all.iter().filter(written).copied().collect::<Vec<_>>(), places).await
+    pass(tx, &all.iter().filter(written).copied().collect::<Vec<_>>()).await
 }
 
 /// Writes where exchanges stand that came to the same state.
@@ -247,22 +242,21 @@ pub async fn withdrew(tx: &mut Tx, id: ExchangeId, withdrawal: PostingId) -> Res
     tx.execute(sql, &[Value::Bytes(&withdrawal.to_bytes()), Value::Bytes(&id.to_bytes())]).await.map(drop)
 }
 
-/// Adds passages at the next places.
-async fn pass(tx: &mut Tx, all: &[Passed<'_>], mut places: BTreeMap<ExchangeId, i64>) -> Result<(), Fault> {
+/// Adds passages.
+async fn pass(tx: &mut Tx, all: &[Passed<'_>]) -> Result<(), Fault> {
     if all.is_empty() {
         return Ok(());
     }
     let ids: Vec<_> = all.iter().map(|passed| passed.id.to_bytes()).collect();
     let mut rows: Vec<Value<'_>> = Vec::with_capacity(all.len() * 5);
-    for (Passed { id, state, why, at }, bytes) in all.iter().zip(&ids) {
-        let place = places.entry(*id).or_insert(0);
-        rows.extend([Value::Bytes(bytes), (*place).into(), state.name().into(), at.micros().into(), (*why).into()]);
-        *place += 1;
+    for (Passed { state, why, at, .. }, bytes) in all.iter().zip(&ids) {
+        let place = i64::from(state.place());
+        rows.extend([Value::Bytes(bytes), place.into(), state.name().into(), at.micros().into(), (*why).into()]);
     }
     let sql = "INSERT INTO passage (exchange, place, state, passed_at, why) VALUES (?*)";
     match tx.insert_rows(sql, 5, &rows).await? {
         Inserted::New => Ok(()),
-        Inserted::Duplicate => Err(Fault::Busy("another passage was written at the same moment".into())),
+        Inserted::Duplicate => Err(Fault::Busy("another wrote the same passage at the same moment".into())),
     }
 }
 
