@@ -1,21 +1,30 @@
 //! What many ask for at the same time is done together: in one unit of work, with one flush. A lone one waits for nobody.
 //!
 //! While one lot is done, the next one is already waiting for its turn, and who comes meanwhile joins it. So those who are
-//! flushed together go on together, instead of each waiting for the other's flush.
+//! flushed together go on together, instead of each waiting for the other's flush. A lot that hangs, on a lock or on a
+//! service that does not answer, holds up the next one for a moment only.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, ready};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
 
 use crate::db::{Db, Fault, Tx};
 use crate::task;
 
 type Asked<T, R> = (T, oneshot::Sender<Result<R, Fault>>);
 
-/// Lots under way at a time: one that is done, and one that waits for its turn.
+/// Lots under way at a time where turns follow one another: one that is done, and one that waits for its turn.
 const LOTS: usize = 2;
+/// The same where a turn is had at once: a second lot would only be half as large, and cost as much as a whole one.
+const LOTS_AT_ONCE: usize = 1;
+/// How long a lot waits for those before it, in milliseconds; then it goes beside them.
+const PATIENCE_MS: u64 = 20;
+/// Lots under way at most.
+const LOTS_MAX: usize = 16;
 /// Those who wait at most; who comes then waits for room.
 const WAITING_MAX: usize = 4_096;
 
@@ -32,19 +41,22 @@ impl<T: Send + Sync + 'static, R: Send + 'static> Gather<T, R> {
     /// Starts the tasks, which end when this is dropped. A lot has up to `together`, in the order in which they came: it
     /// waits for its turn, takes whoever is there then, and `work` has an answer for each. When work fails it is done for
     /// each alone, so that one which can't be done holds up nobody.
-    pub fn start<U, O, F>(together: usize, turn: O, work: F) -> Gather<T, R>
+    fn start<U, O, F>(lots: usize, together: usize, turn: O, work: F) -> Gather<T, R>
     where
         U: Send + 'static,
         O: Fn() -> BoxFuture<'static, Result<U, Fault>> + Send + Sync + 'static,
         F: for<'a> Fn(U, &'a [T]) -> BoxFuture<'a, Result<Vec<R>, Fault>> + Send + Sync + 'static,
     {
         let (queue, asked) = mpsc::channel::<Asked<T, R>>(WAITING_MAX);
+        let places = Arc::new(Semaphore::new(lots));
         let shared = Arc::new((Mutex::new(asked), turn, work));
-        for _ in 0..LOTS {
-            let shared = Arc::clone(&shared);
+        for _ in 0..LOTS_MAX {
+            let (shared, places) = (Arc::clone(&shared), Arc::clone(&places));
             task::spawn(async move {
                 let (asked, turn, work) = shared.as_ref();
-                while let Some((turn_had, lot)) = lot(asked, turn, together).await {
+                while let Some(Lot { place: _place, turn: turn_had, asked: lot }) =
+                    lot(asked, &places, turn, together).await
+                {
                     let (asks, askers): (Vec<T>, Vec<_>) = lot.into_iter().unzip();
                     for (asker, answer) in askers.into_iter().zip(all(turn_had, &asks, turn, work).await) {
                         let _ = asker.send(answer); // he may have gone; it is done all the same
@@ -55,25 +67,38 @@ impl<T: Send + Sync + 'static, R: Send + 'static> Gather<T, R> {
         Gather(queue)
     }
 
-    /// The same where a turn is a unit of work, which `work` commits.
+    /// Gathers up to `together` for a unit of work, which `work` commits.
     pub fn writing<F>(together: usize, db: &Db, flow: &'static str, work: F) -> Gather<T, R>
     where
         F: for<'a> Fn(Tx, &'a [T]) -> BoxFuture<'a, Result<Vec<R>, Fault>> + Send + Sync + 'static,
     {
-        let db = db.clone();
+        let (db, lots) = (db.clone(), lots(db));
         let turn = move || {
             let db = db.clone();
             async move { db.begin(flow).await }.boxed()
         };
-        Self::start(together, turn, work)
+        Self::start(lots, together, turn, work)
     }
 
-    /// The same for what needs no turn: whoever is there goes on at once.
-    pub fn looking<F>(together: usize, work: F) -> Gather<T, R>
+    /// The same for one statement that reads.
+    pub fn glancing<F>(together: usize, db: &Db, flow: &'static str, work: F) -> Gather<T, R>
+    where
+        F: for<'a> Fn(Tx, &'a [T]) -> BoxFuture<'a, Result<Vec<R>, Fault>> + Send + Sync + 'static,
+    {
+        let (db, lots) = (db.clone(), lots(db));
+        let turn = move || {
+            let db = db.clone();
+            async move { db.glance(flow).await }.boxed()
+        };
+        Self::start(lots, together, turn, work)
+    }
+
+    /// The same for calls, which need no turn: whoever is there goes on at once.
+    pub fn calling<F>(together: usize, work: F) -> Gather<T, R>
     where
         F: for<'a> Fn(&'a [T]) -> BoxFuture<'a, Result<Vec<R>, Fault>> + Send + Sync + 'static,
     {
-        Self::start(together, || ready(Ok(())).boxed(), move |(), asks| work(asks))
+        Self::start(LOTS_AT_ONCE, together, || ready(Ok(())).boxed(), move |(), asks| work(asks))
     }
 
     /// Asks, and waits for the answer. Whoever leaves meanwhile does not stop it.
@@ -88,23 +113,38 @@ impl<T: Send + Sync + 'static, R: Send + 'static> Gather<T, R> {
     }
 }
 
-/// A turn, and those who were there when it came; none when nobody can come any more. Nobody else gathers meanwhile.
+fn lots(db: &Db) -> usize {
+    if db.sole_owner() { LOTS } else { LOTS_AT_ONCE }
+}
+
+/// A turn, and those who were there when it came.
+struct Lot<T, R, U> {
+    /// Its place among those under way; none when it did not wait any longer.
+    place: Option<OwnedSemaphorePermit>,
+    turn: Result<U, Fault>,
+    asked: Vec<Asked<T, R>>,
+}
+
+/// The next lot; none when nobody can come any more. Nobody else gathers meanwhile.
 async fn lot<T, R, U, O>(
     asked: &Mutex<mpsc::Receiver<Asked<T, R>>>,
+    places: &Arc<Semaphore>,
     turn: &O,
     together: usize,
-) -> Option<(Result<U, Fault>, Vec<Asked<T, R>>)>
+) -> Option<Lot<T, R, U>>
 where
     O: Fn() -> BoxFuture<'static, Result<U, Fault>>,
 {
     let mut asked = asked.lock().await;
     let mut lot = vec![asked.recv().await?];
+    let place = Arc::clone(places).acquire_owned();
+    let place = timeout(Duration::from_millis(PATIENCE_MS), place).await.ok().and_then(Result::ok);
     let turn = turn().await;
     while lot.len() < together {
         let Ok(one) = asked.try_recv() else { break };
         lot.push(one);
     }
-    Some((turn, lot))
+    Some(Lot { place, turn, asked: lot })
 }
 
 async fn all<T, R, U, O, F>(turn_had: Result<U, Fault>, asks: &[T], turn: &O, work: &F) -> Vec<Result<R, Fault>>
@@ -146,7 +186,7 @@ mod tests {
 
     #[tokio::test]
     async fn those_who_meet_are_done_together_and_one_who_fails_fails_alone() {
-        let gather = Arc::new(Gather::looking(4, |asks: &[u32]| {
+        let gather = Arc::new(Gather::calling(4, |asks: &[u32]| {
             async move {
                 if asks.contains(&6) {
                     return Err(Fault::Busy("six".into()));
@@ -163,5 +203,26 @@ mod tests {
             }
         }
         assert!(gather.ask(6).await.is_err() && gather.ask(9).await.unwrap() == (9, 1));
+    }
+
+    #[tokio::test]
+    async fn a_lot_that_hangs_holds_up_the_next_one_for_a_moment() {
+        let gather = Arc::new(Gather::calling(4, |asks: &[u32]| {
+            async move {
+                if asks.contains(&6) {
+                    std::future::pending::<()>().await;
+                }
+                Ok(asks.iter().map(|n| (*n, asks.len())).collect())
+            }
+            .boxed()
+        }));
+        let hanging = Arc::clone(&gather);
+        let hangs = tokio::spawn(async move { hanging.ask(6).await });
+        tokio::task::yield_now().await;
+        let began = tokio::time::Instant::now();
+        let answers = join_all((0..3).map(|n| gather.ask(n))).await;
+        assert!(answers.into_iter().map(Result::unwrap).eq((0..3).map(|n| (n, 3))), "they go together");
+        assert!(began.elapsed() >= Duration::from_millis(PATIENCE_MS), "they waited for it");
+        assert!(!hangs.is_finished());
     }
 }

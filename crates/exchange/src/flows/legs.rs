@@ -40,7 +40,7 @@ impl Legs {
     pub fn start(ask: &Ask) -> Legs {
         let way = |instance: Instance| {
             let ask = ask.clone();
-            Gather::looking(LEGS_TOGETHER_MAX, move |asked: &[Asked]| {
+            Gather::calling(LEGS_TOGETHER_MAX, move |asked: &[Asked]| {
                 let ask = ask.clone();
                 async move { Ok(send(&ask, instance.service(), asked).await) }.boxed()
             })

@@ -38,20 +38,18 @@ pub struct Looks {
 impl Looks {
     /// Starts the tasks that look.
     pub fn start(db: &Db, ask: &Ask, dice: &Dice) -> Looks {
-        // It is read when all who look are there: none of them may see less than what he was told before he came.
-        let (of_quotes, of_exchanges) = (db.clone(), db.clone());
-        let quotes = Gather::looking(LOOKS_TOGETHER_MAX, move |ids: &[QuoteId]| {
-            let db = of_quotes.clone();
+        // What one statement sees is what stands when it begins, and then all who look are there: none of them sees less
+        // than what he was told before he came.
+        let quotes = Gather::glancing(LOOKS_TOGETHER_MAX, db, "exchange.look", |mut tx, ids: &[QuoteId]| {
             async move {
-                let found = quotes::find_all(&mut db.glance("exchange.look").await?, ids).await?;
+                let found = quotes::find_all(&mut tx, ids).await?;
                 Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
             }
             .boxed()
         });
-        let exchanges = Gather::looking(LOOKS_TOGETHER_MAX, move |ids: &[ExchangeId]| {
-            let db = of_exchanges.clone();
+        let exchanges = Gather::glancing(LOOKS_TOGETHER_MAX, db, "exchange.show", |mut tx, ids: &[ExchangeId]| {
             async move {
-                let found = shown_all(&mut db.glance("exchange.show").await?, ids, false).await?;
+                let found = shown_all(&mut tx, ids, false).await?;
                 Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
             }
             .boxed()
@@ -88,7 +86,7 @@ impl Looks {
 
 fn accounts(ask: &Ask, dice: &Dice, instance: Instance) -> Accounts {
     let (ask, dice) = (ask.clone(), dice.clone());
-    Gather::looking(LOOKS_TOGETHER_MAX, move |ids: &[AccountId]| {
+    Gather::calling(LOOKS_TOGETHER_MAX, move |ids: &[AccountId]| {
         let (ask, dice) = (ask.clone(), dice.clone());
         async move {
             let named = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
