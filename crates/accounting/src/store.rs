@@ -2,7 +2,7 @@
 //!
 //! | per | statements |
 //! |---|---|
-//! | batch | one insert of journals, one of tax rows; one read and one write per account, currency and day it touches |
+//! | batch | one insert of journals, one of tax rows; one read and one or two writes of days' totals |
 //! | journal | one row, two index entries |
 //! | batch with exchanges | one read each of what is open, of legs and of decisions; one insert each |
 
@@ -15,6 +15,7 @@ use jangbu_contracts::accounting::TaxPayment;
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::{AccountId, InterestId, JournalId, PostingId};
 use jangbu_kernel::money::Currency;
+use jangbu_platform::db::engine::group;
 use jangbu_platform::db::{Fault, Inserted, Row, Tx, Value};
 
 use crate::domain::chart::Code;
@@ -120,31 +121,58 @@ pub async fn insert_taxes(tx: &mut Tx, taxes: &[Tax<'_>]) -> Result<Inserted, Fa
 
 /// Adds what a batch moved to the days' totals, in the order of the map: everybody locks them in that order.
 pub async fn add_totals(tx: &mut Tx, moved: &BTreeMap<Place<'_>, Moved>) -> Result<(), Fault> {
-    for ((code, currency, instance, date), (debits, credits)) in moved {
-        let place: [Value<'_>; 4] =
-            [i64::from(code.0).into(), currency.code().into(), (*instance).into(), date.days().into()];
-        let sql = "SELECT debits, credits FROM gl_total WHERE code = ? AND currency = ? AND instance = ? \
-                   AND business_date = ? FOR UPDATE";
-        let known = tx.query_one(sql, &place).await?.map(|row| (row.int(0), row.int(1)));
-        let (before_debits, before_credits) = known.unwrap_or((0, 0));
-        let sums = before_debits.checked_add(*debits).zip(before_credits.checked_add(*credits));
-        let (debits, credits) = sums.ok_or_else(|| {
-            Fault::Damaged(format!("account {code} moves more {currency} on {date} than a total holds"))
-        })?;
-        let [code, currency, instance, date] = place;
-        if known.is_some() {
-            let sql = "UPDATE gl_total SET debits = ?, credits = ? WHERE code = ? AND currency = ? AND instance = ? \
-                       AND business_date = ?";
-            tx.execute(sql, &[debits.into(), credits.into(), code, currency, instance, date]).await?;
-        } else {
-            let sql = "INSERT INTO gl_total (code, currency, instance, business_date, debits, credits) VALUES (?*)";
-            let row = [code, currency, instance, date, debits.into(), credits.into()];
-            if tx.insert(sql, &row).await? == Inserted::Duplicate {
-                return Err(Fault::Conflict("another took up the day's total meanwhile".into()));
-            }
+    if moved.is_empty() {
+        return Ok(());
+    }
+    // All rows of these accounts, currencies, instances and days: a few more than are wanted, if at all.
+    let lists = [
+        filled(moved.keys().map(|place| Value::Int(place.0.0.into()))),
+        filled(moved.keys().map(|place| Value::Text(place.1.code()))),
+        filled(moved.keys().map(|place| Value::Text(place.2))),
+        filled(moved.keys().map(|place| Value::Int(place.3.days().into()))),
+    ];
+    let [code, currency, instance, date] = lists.each_ref().map(|list| group(list.len()));
+    let sql = format!(
+        "{TOTAL} WHERE code IN {code} AND currency IN {currency} AND instance IN {instance} AND business_date IN {date} \
+         ORDER BY code, currency, instance, business_date FOR UPDATE"
+    );
+    let known: Vec<Total> = tx.query(&sql, &lists.concat()).await?.iter().map(total).collect::<Result<_, _>>()?;
+    let known: BTreeMap<Place<'_>, Moved> =
+        known.iter().map(|t| ((t.code, t.currency, t.instance.as_str(), t.date), (t.debits, t.credits))).collect();
+    for (fresh, sql) in [
+        (true, "INSERT INTO gl_total (code, currency, instance, business_date, debits, credits) VALUES (?*)"),
+        (false, "REPLACE INTO gl_total (code, currency, instance, business_date, debits, credits) VALUES (?*)"),
+    ] {
+        let mut rows: Vec<Value<'_>> = Vec::with_capacity(moved.len() * 6);
+        for (place, (debits, credits)) in moved.iter().filter(|(place, _)| known.contains_key(*place) != fresh) {
+            let (code, currency, instance, date) = place;
+            let before = known.get(place).copied().unwrap_or_default();
+            let sums = before.0.checked_add(*debits).zip(before.1.checked_add(*credits));
+            let (debits, credits) = sums.ok_or_else(|| {
+                Fault::Damaged(format!("account {code} moves more {currency} on {date} than a total holds"))
+            })?;
+            let place = [Value::Int(code.0.into()), Value::Text(currency.code()), Value::Text(instance)];
+            rows.extend(place);
+            rows.extend([date.days().into(), debits, credits].map(Value::Int));
+        }
+        if !rows.is_empty() && tx.insert_rows(sql, 6, &rows).await? == Inserted::Duplicate && fresh {
+            return Err(Fault::Conflict("another took up the day's total meanwhile".into()));
         }
     }
     Ok(())
+}
+
+/// Each value once, filled up to a power of two with the last one, so that few statements are kept prepared.
+fn filled<'a>(values: impl Iterator<Item = Value<'a>>) -> Vec<Value<'a>> {
+    let mut list: Vec<Value<'a>> = Vec::new();
+    for value in values {
+        if !list.contains(&value) {
+            list.push(value);
+        }
+    }
+    let last = list.last().copied();
+    list.resize(list.len().next_power_of_two(), last.unwrap_or(Value::Null));
+    list
 }
 
 /// A journal read from the store.
