@@ -10,21 +10,15 @@ use jangbu_platform::db::{Fault, Inserted, Row, Tx, Value};
 use crate::domain::book::{Account, Day, Marks, Owner, Used};
 use crate::domain::chain::Path;
 
-macro_rules! columns {
-    () => {
-        "a.no, a.id, a.customer, a.product, a.currency, a.marks, a.opened_on, a.closed_on, b.ledger, b.held, b.serial, \
-         b.path, b.day, b.opening, b.debits, b.credits, b.used_day, b.used_day_sum, b.used_month, b.used_month_sum, \
-         b.paid_through, b.changed"
-    };
-}
-pub(super) const SELECT: &str = concat!("SELECT ", columns!(), " FROM account a JOIN balance b ON b.no = a.no");
-/// The same with the owner's standing, and how many versions of products there are.
-const SELECT_ALL: &str = concat!(
-    "SELECT ",
-    columns!(),
-    ", o.version, o.marks, (SELECT COUNT(*) FROM product_version) FROM account a JOIN balance b ON b.no = a.no \
-     LEFT JOIN owner o ON o.customer = a.customer WHERE a.no IN (?*)"
-);
+pub(super) const SELECT: &str = "SELECT a.no, a.id, a.customer, a.product, a.currency, a.marks, a.opened_on, a.closed_on, \
+    b.ledger, b.held, b.serial, b.path, b.day, b.opening, b.debits, b.credits, b.used_day, b.used_day_sum, \
+    b.used_month, b.used_month_sum, b.paid_through, b.changed FROM account a JOIN balance b ON b.no = a.no";
+/// The same columns, the owner's standing, and how many versions of products there are.
+const SELECT_ALL: &str = "SELECT a.no, a.id, a.customer, a.product, a.currency, a.marks, a.opened_on, a.closed_on, \
+    b.ledger, b.held, b.serial, b.path, b.day, b.opening, b.debits, b.credits, b.used_day, b.used_day_sum, \
+    b.used_month, b.used_month_sum, b.paid_through, b.changed, o.version, o.marks, \
+    (SELECT COUNT(*) FROM product_version) FROM account a JOIN balance b ON b.no = a.no \
+    LEFT JOIN owner o ON o.customer = a.customer WHERE a.no IN (?*)";
 
 /// Accounts whose names are read at once.
 const NAMES_PER_READ: usize = 1_024;
