@@ -37,6 +37,21 @@ struct Books {
     away: bool,
 }
 
+impl Books {
+    fn command(&mut self, key: &str, command: &Value) -> Result<Value, Code> {
+        let closes = command["kind"] == "reversal";
+        if closes && self.done.contains_key(key) {
+            return Err(Code::KeyReused);
+        }
+        if closes || self.closed.contains(key) {
+            self.closed.insert(key.to_owned());
+            return Err(Code::PostingNotFound);
+        }
+        let next = posting(self.done.len() as u128 + 1);
+        Ok(self.done.entry(key.to_owned()).or_insert(next).clone())
+    }
+}
+
 type Shared = Arc<Mutex<Books>>;
 
 async fn books(State(books): State<Shared>, request: Request) -> Result<Response, Refused> {
@@ -52,27 +67,28 @@ async fn books(State(books): State<Shared>, request: Request) -> Result<Response
         let items: Vec<Value> = ids.split(',').map(|id| account(id, currency)).collect();
         return http::json(200, &json!({ "items": items, "next": null }), false);
     }
-    let refused = || Refused::new(Code::PostingNotFound, "there is no posting of this id");
     if let Some(key) = parts.uri.query().and_then(|query| query.strip_prefix("key=")) {
         if key.ends_with("cancel") {
             return http::json(200, &posting(0), false);
         }
         if books.closed.contains(key) {
-            return Err(refused());
+            return Err(Refused::new(Code::PostingNotFound, "there is no posting of this id"));
         }
         return http::json(200, books.done.get(key).ok_or_else(Refused::not_found)?, false);
     }
-    let key = parts.headers["idempotency-key"].to_str().unwrap().to_owned();
-    let closes = serde_json::from_slice::<Value>(&body).unwrap()["kind"] == "reversal";
-    if closes && books.done.contains_key(&key) {
-        return Err(Refused::new(Code::KeyReused, "the key came with another command"));
-    }
-    if closes || books.closed.contains(&key) {
-        books.closed.insert(key);
-        return Err(refused());
-    }
-    let next = posting(books.done.len() as u128 + 1);
-    http::json(201, books.done.entry(key).or_insert(next), false)
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    let Some(commands) = body["commands"].as_array() else {
+        let key = parts.headers["idempotency-key"].to_str().unwrap();
+        return http::json(201, &books.command(key, &body).map_err(|code| Refused::new(code, "so it is"))?, false);
+    };
+    let outcome = |command: &Value| {
+        let key = command["key"].as_str().unwrap();
+        match books.command(key, command) {
+            Ok(posting) => json!({"key": key, "status": 201, "posting": posting}),
+            Err(code) => json!({"key": key, "status": code.status(), "code": code.as_str(), "detail": "so it is"}),
+        }
+    };
+    http::json(200, &json!({"outcomes": commands.iter().map(outcome).collect::<Vec<_>>()}), false)
 }
 
 fn posting(number: u128) -> Value {
@@ -238,7 +254,9 @@ async fn a_saga_is_carried_on_by_one() {
         async move { two.exchange(usize::try_from(customer % 2).unwrap(), *customer, quote, &key).await }
     });
     let away = async {
-        tokio::time::sleep(Duration::from_millis(40)).await;
+        while two.books.lock().unwrap().done.len() < 5 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         two.books.lock().unwrap().away = true;
         tokio::time::sleep(Duration::from_millis(400)).await;
         two.books.lock().unwrap().away = false;
