@@ -56,8 +56,9 @@ impl Run<'_> {
         self.stage("lints", |run| run.cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]))?;
         self.stage("licences and sources", Run::deny)?;
         let mut browser = false;
-        self.stage("browser", |run| {
+        self.stage("browser and proxy", |run| {
             browser = run.browser();
+            run.proxy();
             Ok(())
         })?;
         Ok(browser)
@@ -110,6 +111,13 @@ impl Run<'_> {
         }
         let checks: &[&str] = if asked { &[] } else { &["bans", "licenses", "sources"] };
         self.cargo(&[&["deny", "check"], checks].concat(), &[])
+    }
+
+    /// The proxy in front of two replicas, in the tests of processes that run apart and are killed.
+    fn proxy(&mut self) {
+        if let Err(why) = packages::ensure(&[("nginx", "nginx")]) {
+            self.note(format!("no nginx, so real processes are not put to the test: {why}"));
+        }
     }
 
     /// Is there a browser for the one test of the bank's page?
