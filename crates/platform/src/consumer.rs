@@ -1,9 +1,10 @@
 //! Takes events from the log into a service, once in effect.
 //!
 //! A member of a group is given events that are its own until it asks again. One unit of work notes their ids and runs
-//! the handler; a repeat does nothing; the offset is committed after it. A batch that fails is tried again by halves until the culprit stands alone. That is parked as a dead
-//! letter, after growing waits where waiting may help; later events of its key queue behind it, those of other keys
-//! go on.
+//! the handler; a repeat does nothing; the offset is committed after it. A batch that fails is tried again by halves until
+//! the culprit stands alone. That is parked as a dead letter, after growing waits where waiting may help; later events of
+//! its key queue behind it, those of other keys go on. While the store is away, or has no room, nobody is the culprit and
+//! all wait.
 //!
 //! | per | statements |
 //! |---|---|
@@ -31,7 +32,7 @@ use crate::task;
 
 /// Events taken by one unit of work, unless the handler says otherwise.
 pub const EVENTS_PER_TX_MAX: u32 = 512;
-/// Tries of a single event before it is parked, where the world failed; one that can't be taken is tried once.
+/// Tries of a single event before it is parked, where the store failed; one that can't be taken is tried once.
 pub const TRIES_MAX: u32 = 5;
 /// First wait after a failure, in milliseconds; each next one is doubled.
 const BACKOFF_MS_FIRST: u64 = 20;
@@ -228,8 +229,16 @@ impl Consumer {
                 Err(rejected) => rejected,
             };
             tries += 1;
-            if matches!(rejected, Reject::Poison(_)) || tries == TRIES_MAX {
-                break rejected.to_string();
+            match rejected {
+                Reject::Poison(why) => break why,
+                // Who is away, or too busy, has nothing against this event: it waits, and those behind it do.
+                Reject::Fault(fault @ (Fault::Busy(_) | Fault::Conflict(_) | Fault::Unavailable(_)))
+                    if tries == TRIES_MAX =>
+                {
+                    return Err(fault);
+                }
+                Reject::Fault(fault) if tries == TRIES_MAX => break fault.to_string(),
+                Reject::Fault(_) => {}
             }
             tokio::time::sleep(Duration::from_millis(BACKOFF_MS_FIRST << tries)).await;
         };

@@ -13,6 +13,8 @@ const CONFLICT: [u16; 6] = [1205, 1213, 3572, 8002, 8022, 9007];
 const BUSY: [u16; 6] = [1040, 1203, 1226, 1969, 3024, 1028];
 /// The server takes nothing, or nothing on this connection: it shuts down, is being copied from, killed the session.
 const AWAY: [u16; 9] = [1053, 1077, 1079, 1152, 1184, 1290, 1836, 1927, 4031];
+/// There is no room on its disk.
+const FULL: [u16; 3] = [1021, 1026, 1114];
 /// After these the connection is of no use.
 const CLOSING: [u16; 6] = [1053, 1152, 1184, 1317, 1927, 4031];
 
@@ -39,7 +41,7 @@ pub(super) fn fault(doing: &str, e: &Error) -> Fault {
     match e {
         Error::Server(s) if CONFLICT.contains(&s.code) => Fault::Conflict(format!("{} ({})", s.message, s.code)),
         Error::Server(s) if BUSY.contains(&s.code) => Fault::Busy(format!("{} ({})", s.message, s.code)),
-        Error::Server(s) if AWAY.contains(&s.code) => {
+        Error::Server(s) if AWAY.contains(&s.code) || FULL.contains(&s.code) => {
             Fault::Unavailable(format!("the database: {} ({})", s.message, s.code))
         }
         Error::Server(s) => Fault::Storage { doing: doing.to_owned(), why: format!("{} ({})", s.message, s.code) },

@@ -81,6 +81,7 @@ promises![
     isolation::of_two_with_one_key_one_is_told_of_the_other,
     events::they_arrive_once_in_effect_and_a_bad_one_is_parked_with_those_behind_it,
     events::one_bad_event_among_many_costs_few_tries_and_repeats_cost_none_twice,
+    events::an_event_waits_for_a_store_that_is_away,
     events::a_redrive_keeps_the_order_of_a_key_while_its_events_go_on_coming,
     events::those_taken_long_ago_are_forgotten,
 ];

@@ -12,7 +12,7 @@ use crate::db::{Db, Event, Fault, Inserted, Tx, Value};
 use crate::relay::{self, Outbox};
 use crate::service::Stop;
 
-/// Adds the payload to the table; refuses "bad" until it is healed.
+/// Adds the payload to the table; refuses "bad" until it is healed, and knows no store for "away" until then.
 struct Adder(AtomicUsize);
 
 impl Handler for Adder {
@@ -22,6 +22,7 @@ impl Handler for Adder {
                 let id: i64 = match event.payload.parse() {
                     Ok(id) => id,
                     Err(_) if self.0.load(Ordering::SeqCst) > 0 => 99,
+                    Err(_) if event.payload == "away" => return Err(Fault::Unavailable("away".into()).into()),
                     Err(_) => return Err(Reject::Poison("not a number".into())),
                 };
                 if tx.insert("INSERT INTO t (id, v) VALUES (?*)", &[id.into(), id.into()]).await? != Inserted::New {
@@ -63,6 +64,17 @@ pub(super) async fn they_arrive_once_in_effect_and_a_bad_one_is_parked_with_thos
     assert_eq!(count(&db).await, 5);
     let mut tx = db.read("letters").await.unwrap();
     assert_eq!(letters::parked_count(&mut tx).await.unwrap(), 0);
+}
+
+pub(super) async fn an_event_waits_for_a_store_that_is_away(place: Place) {
+    let handler = Arc::new(Adder(AtomicUsize::new(0)));
+    let group = Consumer { group: "g", topics: vec!["deeds".into()], db: place.db.clone(), handler: handler.clone() };
+    place.log.append(&[deed(1, "a", "away"), deed(2, "a", "2")]).await.unwrap();
+    assert!(matches!(group.drain(&place.log).await, Err(Fault::Unavailable(_))));
+    assert_eq!(letters::parked_count(&mut place.db.read("letters").await.unwrap()).await.unwrap(), 0, "none is parked");
+    handler.0.store(1, Ordering::SeqCst);
+    assert_eq!(group.drain(&place.log).await.unwrap(), 2);
+    assert_eq!(count(&place.db).await, 2);
 }
 
 /// Notes each event of topic "deeds" in the order of arrival; refuses payloads that begin with "bad" until healed.
