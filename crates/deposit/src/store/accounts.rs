@@ -1,7 +1,5 @@
 //! Accounts with their balances, owners, and the point up to which balances are written back.
 
-use std::collections::BTreeMap;
-
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::{AccountId, CustomerId};
 use jangbu_kernel::money::Currency;
@@ -58,17 +56,6 @@ fn account(row: &Row, product: u32) -> Result<Account, Fault> {
 pub async fn load(tx: &mut Tx, no: u64, product: impl Fn(&str) -> Option<u32>) -> Result<Option<Account>, Fault> {
     let row = tx.query_one(&format!("{SELECT} WHERE a.no = ? FOR UPDATE"), &[no.cast_signed().into()]).await?;
     row.map(|row| read(&row, &product)).transpose()
-}
-
-/// Accounts as last written back, in the order asked.
-pub async fn load_all(tx: &mut Tx, nos: &[u64], product: impl Fn(&str) -> Option<u32>) -> Result<Vec<Account>, Fault> {
-    let asked: Vec<Value<'_>> = nos.iter().map(|no| no.cast_signed().into()).collect();
-    let rows = tx.query(&format!("{SELECT} WHERE a.no IN (?*)"), &asked).await?;
-    let mut found = BTreeMap::new();
-    for row in &rows {
-        found.insert(number(row.int(0)), read(row, &product)?);
-    }
-    Ok(nos.iter().filter_map(|no| found.get(no).cloned()).collect())
 }
 
 /// An account as stored with what belongs to it, not read yet.
