@@ -452,9 +452,9 @@ impl Ledger {
     }
 
     async fn replay(&self, tx: &mut Tx, state: &mut State, posting: &decide::Posting) -> Result<(), Fault> {
-        let mut posting = posting.clone();
-        for leg in [&mut posting.debit, &mut posting.credit] {
-            let Some(no) = leg.map(|l| l.account) else { continue };
+        let mut moved = posting.movement();
+        for leg in [&mut moved.debit, &mut moved.credit] {
+            let Some(no) = *leg else { continue };
             self.load(tx, state, no).await?;
             // An account written back after this posting has it already.
             let twice = planted("replayed-twice");
@@ -472,7 +472,7 @@ impl Ledger {
             }
             _ => None,
         };
-        decide::replay(&mut state.book, &posting, counted_on);
+        decide::replay(&mut state.book, &moved, counted_on);
         if posting.kind == Kind::Interest
             && !planted("paid-through-forgotten")
             && let Some(no) = posting.credit.map(|l| l.account)

@@ -2,11 +2,12 @@
 //!
 //! | step | round trips |
 //! |---|---|
-//! | `begin` | one; it also finds out that a connection died while it lay idle |
+//! | `begin` | none: a flow begins with its first statement, which also finds out that a connection died while it lay idle |
+//! | `read` | one |
 //! | a statement | one, and one more when the connection prepares it for the first time |
 //! | an insert of many rows | one per power of two in their number, or fewer |
 //! | `commit` | one, carried to its end even if nobody waits for it any more |
-//! | drop | one, after the caller has gone on |
+//! | drop | one, after the caller has gone on, and none where nothing was done |
 //!
 //! Flows work under READ COMMITTED: what they decide by, they read `FOR UPDATE`, and so they see it as it is, whoever
 //! committed it. Snapshots are taken under REPEATABLE READ on connections of their own; flows that hold all others can't
@@ -125,14 +126,14 @@ struct MySql {
 impl Engine for MySql {
     fn begin(&self) -> BoxFuture<'_, Result<Box<dyn Unit>, Fault>> {
         Box::pin(async {
-            let lent = Pool::begin(&self.flows).await?;
+            let lent = Pool::lend(&self.flows).await?;
             Ok(Box::new(Work::new(lent)) as Box<dyn Unit>)
         })
     }
 
     fn read(&self) -> BoxFuture<'_, Result<Box<dyn Unit>, Fault>> {
         Box::pin(async {
-            let lent = Pool::begin(&self.readers).await?;
+            let lent = Pool::snapshot(&self.readers).await?;
             Ok(Box::new(Work::new(lent)) as Box<dyn Unit>)
         })
     }
@@ -157,6 +158,6 @@ impl Engine for MySql {
     }
 
     fn hold<'a>(&'a self, name: &'a str, wait: Duration) -> BoxFuture<'a, Result<Held, Fault>> {
-        Box::pin(async move { unit::hold(Pool::begin(&self.flows).await?, name, wait).await })
+        Box::pin(async move { unit::hold(Pool::lend(&self.flows).await?, name, wait).await })
     }
 }

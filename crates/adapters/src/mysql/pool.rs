@@ -21,6 +21,19 @@ const ANSWER_WAIT: Duration = Duration::from_secs(5);
 /// How long a rollback may take.
 const ROLLBACK_WAIT: Duration = Duration::from_secs(5);
 
+/// Runs something on a connection; on another one, where it turns out that this one died while it lay idle.
+macro_rules! run {
+    ($lent:expr, $doing:expr, $work:expr) => {
+        loop {
+            match $lent.run($doing, $work).await {
+                Err(Failed::Lost(_)) if $lent.rested => $lent.connect().await?,
+                done => break done,
+            }
+        }
+    };
+}
+pub(super) use run;
+
 /// Connections of one use.
 pub(super) struct Pool {
     opts: Opts,
@@ -38,7 +51,7 @@ pub(super) struct Lent {
     pub(super) pool: Arc<Pool>,
     /// A statement is under way, or was left so.
     pub(super) midway: bool,
-    /// A unit of work is open.
+    /// A unit of work is open, or may be: a flow's is from its first statement on.
     pub(super) open: bool,
     /// It lay there before, and may have died meanwhile, perhaps with all that do: nothing was done on it yet.
     pub(super) rested: bool,
@@ -103,17 +116,13 @@ impl Pool {
         Ok(lent)
     }
 
-    /// Takes a connection and begins a unit of work on it.
-    pub(super) async fn begin(pool: &Arc<Pool>) -> Result<Lent, Fault> {
+    /// Takes a connection and a snapshot on it.
+    pub(super) async fn snapshot(pool: &Arc<Pool>) -> Result<Lent, Fault> {
         let mut lent = Pool::lend(pool).await?;
-        loop {
-            lent.open = true;
-            match lent.run("beginning", async |conn| conn.query_drop(pool.used.begin()).await).await {
-                Ok(()) => return Ok(lent),
-                Err(Failed::Lost(_)) if lent.rested => lent.connect().await?,
-                Err(failed) => return Err(failed.into_fault()),
-            }
-        }
+        let sql = "START TRANSACTION WITH CONSISTENT SNAPSHOT";
+        run!(lent, sql, async |conn: &mut Conn| conn.query_drop(sql).await).map_err(Failed::into_fault)?;
+        lent.open = true;
+        Ok(lent)
     }
 }
 
@@ -143,6 +152,7 @@ impl Lent {
         let wait = self.pool.answer_wait();
         let conn = self.conn.as_mut().expect("the connection is held until the end");
         self.midway = true;
+        self.open |= self.pool.used == Use::Flow;
         let done = match wait {
             Some(wait) => tokio::time::timeout(wait, work(conn)).await,
             None => Ok(work(conn).await),
@@ -154,7 +164,7 @@ impl Lent {
             }
             Ok(Err(e)) if closes(&e) => Err(Failed::Lost(fault(doing, &e))),
             Ok(Err(e)) => {
-                self.midway = false;
+                (self.midway, self.rested) = (false, false);
                 let fault = fault(doing, &e);
                 Err(Failed::Said(e, fault))
             }

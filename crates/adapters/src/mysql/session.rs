@@ -55,11 +55,12 @@ pub(super) enum Use {
 }
 
 impl Use {
-    /// How a unit of work begins.
-    pub(super) fn begin(self) -> &'static str {
+    /// Whether each statement stands for itself unless a unit of work was begun. Flows begin with their first statement,
+    /// and need no round trip for it.
+    fn autocommit(self) -> u8 {
         match self {
-            Use::Flow => "START TRANSACTION",
-            Use::Snapshot => "START TRANSACTION WITH CONSISTENT SNAPSHOT",
+            Use::Flow => 0,
+            Use::Snapshot => 1,
         }
     }
 
@@ -108,8 +109,9 @@ pub(super) fn setup(kin: Kin, used: Use, limits: &Limits) -> Vec<String> {
         format!("SET NAMES utf8mb4 COLLATE {}", kin.collation()),
         format!("SET SESSION TRANSACTION ISOLATION LEVEL {}", used.isolation()),
         format!(
-            "SET SESSION autocommit = 1, sql_mode = '{SQL_MODE}', time_zone = '+00:00', {statement}, \
+            "SET SESSION autocommit = {}, sql_mode = '{SQL_MODE}', time_zone = '+00:00', {statement}, \
              innodb_lock_wait_timeout = {}, wait_timeout = {}",
+            used.autocommit(),
             limits.lock_wait_s.max(1),
             limits.silence_s.max(1)
         ),

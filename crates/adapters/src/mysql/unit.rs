@@ -10,7 +10,7 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable as _;
 
 use super::faults::{is_duplicate, is_schema_done};
-use super::pool::{Failed, Lent};
+use super::pool::{Failed, Lent, run};
 use super::session::Use;
 use super::{rows, text};
 
@@ -40,7 +40,7 @@ impl Work {
             }
             Ok(conn.affected_rows())
         };
-        self.lent.run(&sql, run).await.map_err(Failed::into_fault)
+        run!(self.lent, &sql, run).map_err(Failed::into_fault)
     }
 
     fn writes(&self, sql: &str) -> Result<(), Fault> {
@@ -61,7 +61,7 @@ impl Work {
             let (now, later) = left.split_at(rows * arity);
             let statement = text::insert(sql, arity, rows);
             let run = async |conn: &mut Conn| conn.exec_drop(statement.as_str(), rows::params(now)).await;
-            match self.lent.run(sql, run).await {
+            match run!(self.lent, sql, run) {
                 Ok(()) => left = later,
                 Err(Failed::Said(e, _)) if is_duplicate(&e) => return Ok(Inserted::Duplicate),
                 Err(failed) => return Err(failed.into_fault()),
@@ -73,7 +73,7 @@ impl Work {
     /// A change of the schema: what is there already is a duplicate.
     async fn once(&mut self, sql: &str) -> Result<Inserted, Fault> {
         let sql = text::table(sql);
-        match self.lent.run(&sql, async |conn| conn.query_drop(sql.as_ref()).await).await {
+        match run!(self.lent, &sql, async |conn: &mut Conn| conn.query_drop(sql.as_ref()).await) {
             Ok(()) => Ok(Inserted::New),
             Err(Failed::Said(e, _)) if is_schema_done(&e) || is_duplicate(&e) => Ok(Inserted::Duplicate),
             Err(failed) => Err(failed.into_fault()),
@@ -83,36 +83,34 @@ impl Work {
     async fn query(&mut self, sql: &str, params: &[Value<'_>]) -> Result<Vec<Row>, Fault> {
         let sql = if self.only_reads() { text::without_locks(sql) } else { sql.into() };
         let (sql, params) = list(&sql, params);
-        let (holds, found) = loop {
-            let run = async |conn: &mut Conn| {
-                let mut found = conn.exec_iter(sql.as_ref(), rows::params(&params)).await?;
-                let holds = rows::holds(found.columns_ref());
-                found.collect::<mysql_async::Row>().await.map(|rows| (holds, rows))
-            };
-            match self.lent.run(&sql, run).await {
-                Err(Failed::Lost(_)) if self.lent.rested => self.lent.connect().await?,
-                done => break done.map_err(Failed::into_fault)?,
-            }
+        let run = async |conn: &mut Conn| {
+            let mut found = conn.exec_iter(sql.as_ref(), rows::params(&params)).await?;
+            let holds = rows::holds(found.columns_ref());
+            found.collect::<mysql_async::Row>().await.map(|rows| (holds, rows))
         };
+        let (holds, found) = run!(self.lent, &sql, run).map_err(Failed::into_fault)?;
         found.into_iter().map(|row| rows::row(&sql, &holds, row)).collect()
     }
 
     async fn each(&mut self, sql: &str, params: &[Value<'_>], see: &mut See<'_>) -> Result<u64, Fault> {
         let sql = if self.only_reads() { text::without_locks(sql) } else { sql.into() };
         let (sql, params) = list(&sql, params);
-        let run = async |conn: &mut Conn| {
+        let mut shown = 0;
+        let run = run!(self.lent, &sql, async |conn: &mut Conn| {
+            if shown > 0 {
+                return Ok(Err(Fault::Unavailable("the database went away among rows".into())));
+            }
             let mut found = conn.exec_iter(sql.as_ref(), rows::params(&params)).await?;
             let holds = rows::holds(found.columns_ref());
-            let mut seen = 0;
             while let Some(row) = found.next().await? {
                 if let Err(fault) = rows::show(&sql, &holds, &row, see) {
                     return Ok(Err(fault));
                 }
-                seen += 1;
+                shown += 1;
             }
-            Ok(Ok(seen))
-        };
-        let seen = self.lent.run(&sql, run).await.map_err(Failed::into_fault)?;
+            Ok(Ok(shown))
+        });
+        let seen = run.map_err(Failed::into_fault)?;
         if seen.is_err() {
             self.lent.midway = true; // rows that nobody wants are not waited for
         }
@@ -121,6 +119,9 @@ impl Work {
 }
 
 async fn commit(mut lent: Lent) -> Result<(), Fault> {
+    if !lent.open {
+        return Ok(()); // nothing was done
+    }
     match lent.run("committing", async |conn| conn.query_drop("COMMIT").await).await {
         Ok(()) => {
             lent.open = false;

@@ -53,6 +53,45 @@ pub struct Posting {
     pub interest: Option<Box<Interest>>,
 }
 
+/// What a posting did to balances: all that is needed to carry it out again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Movement {
+    /// Its place.
+    pub seq: u64,
+    /// Kind.
+    pub kind: Kind,
+    /// The account that is debited, or whose hold changes.
+    pub debit: Option<u64>,
+    /// The account that is credited.
+    pub credit: Option<u64>,
+    /// Minor units.
+    pub amount: i64,
+    /// Change of the holds.
+    pub held: i64,
+    /// Change of what counts against the limits.
+    pub counted: i64,
+    /// The day it belongs to.
+    pub date: BusinessDate,
+}
+
+impl Posting {
+    /// What it did to balances.
+    #[must_use]
+    pub fn movement(&self) -> Movement {
+        let no = |leg: Option<Leg>| leg.map(|leg| leg.account);
+        Movement {
+            seq: self.seq,
+            kind: self.kind,
+            debit: no(self.debit),
+            credit: no(self.credit),
+            amount: self.amount,
+            held: self.held,
+            counted: self.counted,
+            date: self.date,
+        }
+    }
+}
+
 /// A refusal: every failure found.
 pub type Refusal = Vec<(Code, String)>;
 
@@ -296,9 +335,9 @@ fn carry_out(book: &mut Book, seq: u64, date: BusinessDate, plan: Plan) -> Decid
 
 /// Carries out a stored posting in the book again: how state is rebuilt after a start. `counted_on` is the day on
 /// which what it refers to was counted.
-pub fn replay(book: &mut Book, posting: &Posting, counted_on: Option<BusinessDate>) {
-    let moves = !matches!(posting.kind, Kind::Hold | Kind::Release);
-    let amount = if moves { posting.amount } else { 0 };
+pub fn replay(book: &mut Book, moved: &Movement, counted_on: Option<BusinessDate>) {
+    let moves = !matches!(moved.kind, Kind::Hold | Kind::Release);
+    let amount = if moves { moved.amount } else { 0 };
     let effect = |ledger: i64, held: i64, counted: i64| Effect {
         ledger,
         held,
@@ -306,13 +345,13 @@ pub fn replay(book: &mut Book, posting: &Posting, counted_on: Option<BusinessDat
         given_back_to: counted_on.filter(|_| counted < 0),
         entry: moves && !planted("serial-reused"),
     };
-    let on_debit = posting.kind != Kind::Reversal;
-    if let Some(account) = posting.debit.and_then(|leg| book.accounts.get_mut(leg.account)) {
-        let counted = if on_debit { posting.counted } else { 0 };
-        account.apply(posting.seq, posting.date, effect(-amount, posting.held, counted));
+    let on_debit = moved.kind != Kind::Reversal;
+    if let Some(account) = moved.debit.and_then(|no| book.accounts.get_mut(no)) {
+        let counted = if on_debit { moved.counted } else { 0 };
+        account.apply(moved.seq, moved.date, effect(-amount, moved.held, counted));
     }
-    if let Some(account) = posting.credit.and_then(|leg| book.accounts.get_mut(leg.account)) {
-        let counted = if on_debit { 0 } else { posting.counted };
-        account.apply(posting.seq, posting.date, effect(amount, 0, counted));
+    if let Some(account) = moved.credit.and_then(|no| book.accounts.get_mut(no)) {
+        let counted = if on_debit { 0 } else { moved.counted };
+        account.apply(moved.seq, moved.date, effect(amount, 0, counted));
     }
 }

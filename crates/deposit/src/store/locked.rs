@@ -4,11 +4,14 @@
 use std::collections::BTreeSet;
 
 use jangbu_kernel::id::CustomerId;
+use jangbu_platform::db::lines::Line;
 use jangbu_platform::db::{Fault, Row, Tx, Value};
 
 use super::accounts::{self, BALANCE, BALANCE_COLUMNS, SELECT};
 use super::postings::{self, Stored};
 use crate::domain::book::{Account, Marks, Owner};
+use crate::domain::command::Kind;
+use crate::domain::decide::Movement;
 
 /// Reads accounts; whoever has the place reads them as they are.
 pub async fn accounts(tx: &mut Tx, nos: &[u64], product: impl Fn(&str) -> Option<u32>) -> Result<Vec<Account>, Fault> {
@@ -53,6 +56,34 @@ pub async fn by_seqs(tx: &mut Tx, seqs: &[u64]) -> Result<Vec<Stored>, Fault> {
     let seqs: Vec<Value<'_>> = seqs.iter().map(|seq| seq.cast_signed().into()).collect();
     let rows = tx.query(&format!("{} WHERE seq IN (?*)", postings::SELECT), &seqs).await?;
     rows.iter().map(postings::stored).collect()
+}
+
+/// Shows what was done at the places after `last` up to `upto`, in order: each key, and what its posting moved; nothing
+/// where it was refused.
+pub async fn moved(
+    tx: &mut Tx,
+    last: u64,
+    upto: u64,
+    see: &mut (dyn FnMut(&str, Option<Movement>) + Send),
+) -> Result<(), Fault> {
+    let sql = "SELECT seq, idem_key, kind, debit_no, credit_no, amount, held, counted, business_date, \
+               refused IS NULL FROM posting WHERE seq > ? AND seq <= ? ORDER BY seq";
+    let mut each = |line: &Line<'_>| {
+        let no = |i: usize| line.opt_int(i).map(|no| no.map(i64::cast_unsigned));
+        let moved = Movement {
+            seq: line.int(0)?.cast_unsigned(),
+            kind: Kind::from_number(line.int(2)?).ok_or_else(|| Fault::Damaged("a kind of posting".into()))?,
+            debit: no(3)?,
+            credit: no(4)?,
+            amount: line.int(5)?,
+            held: line.int(6)?,
+            counted: line.int(7)?,
+            date: accounts::day(line.int(8)?),
+        };
+        see(line.text(1)?, (line.int(9)? != 0).then_some(moved));
+        Ok(())
+    };
+    tx.each(sql, &[last.cast_signed().into(), upto.cast_signed().into()], &mut each).await.map(|_| ())
 }
 
 /// The accounts of holds, which never change.

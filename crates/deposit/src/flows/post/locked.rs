@@ -23,7 +23,7 @@ use jangbu_platform::db::{Fault, Tx};
 
 use super::{Answers, Batch, COMMANDS_PER_BATCH_MAX, Outcome, decide_all};
 use crate::domain::command::{Action, Command, Kind};
-use crate::domain::decide::{self, Posting};
+use crate::domain::decide::{self, Movement};
 use crate::domain::eligibility::number_of;
 use crate::domain::keys::{Keys, Seen};
 use crate::ledger::{Ledger, State};
@@ -92,25 +92,14 @@ impl Memory {
         if !moved || !stands || place.seq - self.at.seq > COMMANDS_PER_BATCH_MAX as u64 {
             return Ok(false);
         }
-        let most = u32::try_from(COMMANDS_PER_BATCH_MAX).unwrap_or(u32::MAX);
-        for row in store::postings::range(tx, self.at.seq + 1, place.seq, most).await? {
-            self.state.keys.take(&row.key);
-            row.posting.iter().for_each(|posting| self.replay(posting));
-        }
+        let state = &mut self.state;
+        let mut see = |key: &str, moved: Option<Movement>| {
+            state.keys.take(key);
+            moved.iter().for_each(|moved| replay(state, moved));
+        };
+        store::locked::moved(tx, self.at.seq, place.seq, &mut see).await?;
         (self.state.seq, self.at) = (place.seq, place);
         Ok(true)
-    }
-
-    /// Carries out in memory what another has posted, as far as its accounts are there.
-    fn replay(&mut self, posting: &Posting) {
-        match posting.kind {
-            Kind::Credit | Kind::Debit | Kind::Transfer => decide::replay(&mut self.state.book, posting, None),
-            // What else these rest on is in the store, and so are their accounts, to be read again.
-            Kind::Hold | Kind::Capture | Kind::Release | Kind::Reversal | Kind::Interest => {
-                let legs = [posting.debit, posting.credit].into_iter().flatten();
-                legs.for_each(|leg| self.state.book.accounts.remove(leg.account));
-            }
-        }
     }
 
     async fn write(&mut self, ledger: &Ledger, tx: &mut Tx, batch: &Batch) -> Result<(), Fault> {
@@ -123,6 +112,17 @@ impl Memory {
         store::locked::write_balances(tx, &accounts).await?;
         (self.at.seq, self.at.token) = (self.state.seq, ledger.dice.u64());
         store::locked::set_place(tx, self.at).await
+    }
+}
+
+/// Carries out in memory what another has posted, as far as its accounts are there.
+fn replay(state: &mut State, moved: &Movement) {
+    match moved.kind {
+        Kind::Credit | Kind::Debit | Kind::Transfer => decide::replay(&mut state.book, moved, None),
+        // What else these rest on is in the store, and so are their accounts, to be read again.
+        Kind::Hold | Kind::Capture | Kind::Release | Kind::Reversal | Kind::Interest => {
+            [moved.debit, moved.credit].into_iter().flatten().for_each(|no| state.book.accounts.remove(no));
+        }
     }
 }
 
