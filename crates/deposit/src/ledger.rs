@@ -236,7 +236,8 @@ impl Ledger {
         let mut tx = self.db.begin(flow).await?;
         let mut state = self.state.lock().await;
         if !self.db.sole_owner() {
-            store::locked::place(&mut tx).await?; // before all other rows, as those do who post
+            let place = store::locked::place(&mut tx).await?; // before all other rows, as those do who post
+            self.folded_through(&mut tx, place.seq).await?;
             *state = self.blank(&mut tx).await?;
         } else if !self.is_current(&state) {
             if state.ready {
@@ -506,6 +507,9 @@ impl Ledger {
     /// # Errors
     /// The store can't be written.
     pub async fn fold(&self) -> Result<usize, Fault> {
+        if !self.db.sole_owner() {
+            return self.write_back_left().await;
+        }
         let mut unfolded = self.unfolded.lock().await;
         let Some(mut state) = self.current().await else { return Ok(0) };
         let (generation, upto) = (state.generation, state.seq);

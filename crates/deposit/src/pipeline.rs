@@ -70,7 +70,8 @@ pub(crate) struct Pipeline {
     generation: AtomicU64,
 }
 
-fn gone() -> Fault {
+/// What those are told who wait for work that nobody ends any more.
+pub(crate) fn gone() -> Fault {
     Fault::Unavailable("the ledger is shutting down".into())
 }
 

@@ -35,6 +35,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "totals", sql: include_str!("../migrations/0002_totals.sql") },
     Migration { version: 3, name: "owners", sql: include_str!("../migrations/0003_owners.sql") },
     Migration { version: 4, name: "given up", sql: include_str!("../migrations/0004_given_up.sql") },
+    Migration { version: 5, name: "place", sql: include_str!("../migrations/0005_place.sql") },
 ];
 
 /// The won instance.

@@ -3,17 +3,25 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jangbu_kernel::id::{AccountId, CustomerId};
+use jangbu_platform::clock::ticks;
 use jangbu_platform::db::{Fault, Tx};
+use jangbu_platform::probe;
 
-use super::{Ledger, Names, Product, State};
+use super::{Ledger, Names, POSTINGS_PER_READ_MAX, Product, State};
 use crate::domain::book::{Account, Owner};
 use crate::store;
 use crate::store::accounts::Fixed;
 
 /// Accounts of which is kept in memory what never changes; when there are more, all are forgotten.
 const DESCRIBED_MAX: usize = 65_536;
+
+/// How long the process that posted is given to write its balances back, before another does it in its place.
+const WRITING_BACK_MAX: Duration = Duration::from_millis(100);
+/// Pause between two looks at how far balances are written back.
+const WRITING_BACK_PAUSE: Duration = Duration::from_millis(1);
 
 /// The products as last read, and how many versions they were.
 #[derive(Default)]
@@ -118,6 +126,58 @@ impl Ledger {
             return self.look(no, |account, _| (account.id, account.customer)).await;
         }
         Ok(self.fixed(&[no]).await?.remove(&no).map(|fixed| (fixed.id, fixed.customer)))
+    }
+
+    /// Waits until balances are written back up to a posting that is durable; writes them back where whoever posted
+    /// does not.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub(crate) async fn folded_through(&self, tx: &mut Tx, seq: u64) -> Result<(), Fault> {
+        let mut began = ticks();
+        while store::accounts::folded(tx).await? < seq {
+            if began.elapsed() >= WRITING_BACK_MAX {
+                self.write_back_stored().await?;
+                began = ticks();
+            }
+            tokio::time::sleep(WRITING_BACK_PAUSE).await;
+        }
+        Ok(())
+    }
+
+    /// Writes back what has long been waiting for it, as that of a process that died does.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub(super) async fn write_back_left(&self) -> Result<usize, Fault> {
+        let mut tx = self.db.glance("deposit.look").await?;
+        let reached = store::locked::reached(&mut tx).await?;
+        if store::accounts::folded(&mut tx).await? < reached {
+            self.folded_through(&mut tx, reached).await?;
+        }
+        Ok(0)
+    }
+
+    /// Writes all balances back from what is stored, up to the last posting that is durable.
+    async fn write_back_stored(&self) -> Result<(), Fault> {
+        let mut tx = self.db.begin("deposit.write_back").await?;
+        let mut from = store::locked::folded(&mut tx).await? + 1;
+        let upto = store::locked::reached(&mut tx).await?;
+        let mut state = self.blank(&mut tx).await?;
+        while from <= upto {
+            let rows = store::postings::range(&mut tx, from, upto, POSTINGS_PER_READ_MAX).await?;
+            let Some(last) = rows.last() else { break };
+            from = last.seq + 1;
+            for posting in rows.iter().filter_map(|row| row.posting.as_ref()) {
+                self.replay(&mut tx, &mut state, posting).await?;
+            }
+        }
+        let touched = state.take_touched();
+        let accounts: Vec<&Account> = touched.iter().filter_map(|no| state.book.accounts.get(*no)).collect();
+        store::locked::write_balances(&mut tx, &accounts).await?;
+        store::accounts::set_folded(&mut tx, upto).await?;
+        probe::reached("balances-written-back-for-another");
+        tx.commit().await
     }
 
     /// The greatest account number given out, of a state that is about to give out the next: nobody else does until the

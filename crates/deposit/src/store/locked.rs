@@ -120,7 +120,7 @@ pub async fn write_balances(tx: &mut Tx, accounts: &[&Account]) -> Result<(), Fa
 /// The instance's place, and what stands beside it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// The last posting; up to it balances are written back.
+    /// The last posting.
     pub seq: u64,
     /// How often accounts, owners or terms that were there changed by what is in no posting.
     pub changes: u64,
@@ -128,38 +128,40 @@ pub struct Place {
     pub token: u64,
 }
 
-/// Rows of the table: the place, and what stands beside it.
-const SEQ: i64 = 1;
-const CHANGES: i64 = 2;
-const TOKEN: i64 = 3;
-const PLACE: &str = "REPLACE INTO folded (id, seq) VALUES (?*)";
-
 /// Locks the instance's place. Whoever has it makes the next postings, so places are in the order of commits, without a
 /// gap; and all who change what postings are decided by take it before they change it.
 pub async fn place(tx: &mut Tx) -> Result<Place, Fault> {
     loop {
-        let rows = tx.query("SELECT id, seq FROM folded ORDER BY id FOR UPDATE", &[]).await?;
-        let value = |id: i64| rows.iter().find(|row| row.int(0) == id).map(|row| row.int(1).cast_unsigned());
-        if let Some(seq) = value(SEQ) {
-            let (changes, token) = (value(CHANGES).unwrap_or(0), value(TOKEN).unwrap_or(0));
-            return Ok(Place { seq, changes, token });
+        if let Some(row) = tx.query_one("SELECT seq, changes, token FROM place WHERE id = 1 FOR UPDATE", &[]).await? {
+            let value = |at| row.int(at).cast_unsigned();
+            return Ok(Place { seq: value(0), changes: value(1), token: value(2) });
         }
         // There is none yet. Where another makes it meanwhile, his is found.
-        let last = postings::last_seq(tx).await?;
-        let _ = tx.insert("INSERT INTO folded (id, seq) VALUES (?*)", &[SEQ.into(), last.cast_signed().into()]).await?;
+        let _ = tx.insert("INSERT INTO folded (id, seq) VALUES (?*)", &[1, 0].map(Value::Int)).await?;
+        let row = [1, postings::last_seq(tx).await?.cast_signed(), 0, 0].map(Value::Int);
+        let _ = tx.insert("INSERT INTO place (id, seq, changes, token) VALUES (?*)", &row).await?;
     }
 }
 
 /// Moves the place on, with the token of who does.
-pub async fn set_place(tx: &mut Tx, place: Place) -> Result<(), Fault> {
-    let rows = [SEQ.into(), place.seq.cast_signed().into(), TOKEN.into(), place.token.cast_signed().into()];
-    let _ = tx.insert_rows(PLACE, 2, &rows).await?; // replaces: there is no duplicate
-    Ok(())
+pub async fn set_place(tx: &mut Tx, seq: u64, token: u64) -> Result<(), Fault> {
+    let row = [seq, token].map(|value| Value::Int(value.cast_signed()));
+    tx.execute("UPDATE place SET seq = ?, token = ? WHERE id = 1", &row).await.map(|_| ())
 }
 
 /// Notes beside the place that something changes by what is in no posting.
 pub async fn note_change(tx: &mut Tx) -> Result<(), Fault> {
-    let changes = place(tx).await?.changes + 1;
-    let _ = tx.insert(PLACE, &[CHANGES.into(), changes.cast_signed().into()]).await?; // replaces: there is no duplicate
-    Ok(())
+    place(tx).await?;
+    tx.execute("UPDATE place SET changes = changes + 1 WHERE id = 1", &[]).await.map(|_| ())
+}
+
+/// The last posting that is durable, as far as is known without the place.
+pub async fn reached(tx: &mut Tx) -> Result<u64, Fault> {
+    Ok(tx.query_one("SELECT seq FROM place WHERE id = 1", &[]).await?.map_or(0, |row| row.int(0).cast_unsigned()))
+}
+
+/// Up to which posting all balances are written back; nobody else writes any back until the unit of work ends.
+pub async fn folded(tx: &mut Tx) -> Result<u64, Fault> {
+    let row = tx.query_one("SELECT seq FROM folded WHERE id = 1 FOR UPDATE", &[]).await?;
+    Ok(row.map_or(0, |row| row.int(0).cast_unsigned()))
 }

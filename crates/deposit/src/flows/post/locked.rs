@@ -20,14 +20,17 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use jangbu_platform::db::{Fault, Tx};
+use jangbu_platform::task;
+use rustc_hash::FxHashMap;
 
 use super::{Answers, Batch, COMMANDS_PER_BATCH_MAX, Outcome, decide_all};
+use crate::domain::book::Account;
 use crate::domain::command::{Action, Command, Kind};
 use crate::domain::decide::{self, Movement};
 use crate::domain::eligibility::number_of;
 use crate::domain::keys::{Keys, Seen};
 use crate::ledger::{Ledger, State};
-use crate::pipeline::{Flush, Room};
+use crate::pipeline::{Flush, Room, gone};
 use crate::store;
 use crate::store::locked::Place;
 use crate::store::postings::Stored;
@@ -38,6 +41,10 @@ const TRIES_MAX: u32 = 5;
 const PAUSE_US_FIRST: u64 = 1_000;
 /// Accounts kept at most; when there are more, all are read anew.
 const ACCOUNTS_KEPT_MAX: usize = 1_000_000;
+
+/// Commands of a batch up to which its balances are written with it: others that come meanwhile would gain little from
+/// having the place sooner, and whoever is alone would wait for a second flush.
+const COMMANDS_WRITTEN_WHOLE_MAX: usize = 8;
 
 /// What one lane keeps between its batches. Of a batch that fails nothing is kept, nor of those before it.
 #[derive(Default)]
@@ -63,6 +70,11 @@ struct Memory {
     at: Place,
     /// The commit that led there.
     commit: Flush,
+    /// Accounts that are not in the book, with the last posting of theirs that was seen: what the store has of them may
+    /// be older.
+    behind: FxHashMap<u64, u64>,
+    /// The end of the last batch's writing back, and up to where that is.
+    folded: (Flush, u64),
 }
 
 impl Memory {
@@ -74,10 +86,12 @@ impl Memory {
         {
             return Ok(memory);
         }
+        ledger.folded_through(tx, place.seq).await?;
         let mut state = ledger.blank(tx).await?;
         state.seq = place.seq;
         state.keys = Keys::above(store::postings::last_key(tx).await?);
-        Ok(Memory { state, at: place, commit: std::future::ready(Ok(())).boxed().shared() })
+        let done: Flush = std::future::ready(Ok(())).boxed().shared();
+        Ok(Memory { state, at: place, commit: done.clone(), behind: FxHashMap::default(), folded: (done, place.seq) })
     }
 
     /// Whether what is kept leads to a place: then it is how things are there.
@@ -92,38 +106,67 @@ impl Memory {
         if !moved || !stands || place.seq - self.at.seq > COMMANDS_PER_BATCH_MAX as u64 {
             return Ok(false);
         }
-        let state = &mut self.state;
+        let (state, behind) = (&mut self.state, &mut self.behind);
         let mut see = |key: &str, moved: Option<Movement>| {
             state.keys.take(key);
-            moved.iter().for_each(|moved| replay(state, moved));
+            moved.iter().for_each(|moved| replay(state, behind, moved));
         };
         store::locked::moved(tx, self.at.seq, place.seq, &mut see).await?;
         (self.state.seq, self.at) = (place.seq, place);
         Ok(true)
     }
 
-    async fn write(&mut self, ledger: &Ledger, tx: &mut Tx, batch: &Batch) -> Result<(), Fault> {
+    /// Waits until the store has accounts as they are here.
+    async fn catch_up(&mut self, ledger: &Ledger, tx: &mut Tx, missing: &[u64]) -> Result<(), Fault> {
+        if let Some(seq) = missing.iter().filter_map(|no| self.behind.get(no)).max().copied() {
+            ledger.folded_through(tx, seq).await?;
+            self.behind.retain(|_, last| *last > seq);
+        }
+        Ok(())
+    }
+
+    /// Writes a batch; the accounts to be written back when it stands, unless that is done.
+    async fn write(&mut self, ledger: &Ledger, tx: &mut Tx, batch: &Batch) -> Result<Option<Vec<Account>>, Fault> {
         batch.store(tx).await?;
         if batch.fresh.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
+        let before = self.at.seq;
         let touched = self.state.take_touched();
         let accounts: Vec<_> = touched.iter().filter_map(|no| self.state.book.accounts.get(*no)).collect();
-        store::locked::write_balances(tx, &accounts).await?;
         (self.at.seq, self.at.token) = (self.state.seq, ledger.dice.u64());
-        store::locked::set_place(tx, self.at).await
+        store::locked::set_place(tx, self.at.seq, self.at.token).await?;
+        // Whoever has the place and finds all before it written back is the only one who writes any back.
+        if batch.commands.len() <= COMMANDS_WRITTEN_WHOLE_MAX && self.is_folded(tx, before).await? {
+            store::locked::write_balances(tx, &accounts).await?;
+            store::accounts::set_folded(tx, self.at.seq).await?;
+            return Ok(None);
+        }
+        Ok(Some(accounts.into_iter().cloned().collect()))
+    }
+
+    /// Whether all balances are written back up to a posting; often known without asking.
+    async fn is_folded(&self, tx: &mut Tx, seq: u64) -> Result<bool, Fault> {
+        let (end, upto) = &self.folded;
+        let known = *upto == seq && matches!(end.clone().now_or_never(), Some(Ok(())));
+        Ok(known || store::accounts::folded(tx).await? == seq)
     }
 }
 
 /// Carries out in memory what another has posted, as far as its accounts are there.
-fn replay(state: &mut State, moved: &Movement) {
-    match moved.kind {
-        Kind::Credit | Kind::Debit | Kind::Transfer => decide::replay(&mut state.book, moved, None),
-        // What else these rest on is in the store, and so are their accounts, to be read again.
-        Kind::Hold | Kind::Capture | Kind::Release | Kind::Reversal | Kind::Interest => {
-            [moved.debit, moved.credit].into_iter().flatten().for_each(|no| state.book.accounts.remove(no));
+fn replay(state: &mut State, behind: &mut FxHashMap<u64, u64>, moved: &Movement) {
+    let accounts = &mut state.book.accounts;
+    // What else the others rest on is in the store, and so are their accounts, to be read again.
+    let alone = matches!(moved.kind, Kind::Credit | Kind::Debit | Kind::Transfer);
+    for no in [moved.debit, moved.credit].into_iter().flatten() {
+        if !alone {
+            accounts.remove(no);
+        }
+        if accounts.get(no).is_none() {
+            behind.insert(no, moved.seq);
         }
     }
+    decide::replay(&mut state.book, moved, None);
 }
 
 /// Decides a batch at the instance's place and sends it on its way.
@@ -163,7 +206,7 @@ pub(super) async fn post(
 
 /// One try; the commands come back where it fails.
 async fn attempt(
-    ledger: &Ledger,
+    ledger: &Arc<Ledger>,
     lane: &mut Lane,
     commands: Vec<Command>,
 ) -> (Result<(Flush, Vec<Outcome>), Fault>, Vec<Command>) {
@@ -175,25 +218,74 @@ async fn attempt(
         Ok(begun) => begun,
         Err(fault) => return (Err(fault), commands),
     };
-    let mut batch = match decide(ledger, &mut tx, &mut memory.state, &commands).await {
+    let before = memory.at.seq;
+    let mut batch = match decide(ledger, &mut tx, &mut memory, &commands).await {
         Ok(batch) => batch,
         Err(fault) => return (Err(fault), commands),
     };
     batch.commands = commands;
-    if let Err(fault) = memory.write(ledger, &mut tx, &batch).await {
-        return (Err(fault), batch.commands);
-    }
+    let unwritten = match memory.write(ledger, &mut tx, &batch).await {
+        Ok(unwritten) => unwritten,
+        Err(fault) => return (Err(fault), batch.commands),
+    };
     match tx.finish().await {
         Ok(commit) => {
             memory.commit = commit.shared();
-            let commit = memory.commit.clone();
+            let mut end = memory.commit.clone();
+            if let Some(accounts) = unwritten {
+                let earlier = memory.folded.0.clone();
+                let written = write_back(Arc::clone(ledger), earlier, end, accounts, (before, memory.at.seq));
+                let written = task::spawn(written).map(|done| done.unwrap_or_else(|_| Err(gone())));
+                end = written.boxed().shared();
+            }
+            if memory.at.seq > before {
+                memory.folded = (end.clone(), memory.at.seq);
+            }
             if memory.state.book.accounts.len() <= ACCOUNTS_KEPT_MAX {
                 lane.kept = Some(memory);
             }
-            (Ok((commit, batch.outcomes)), Vec::new())
+            (Ok((end, batch.outcomes)), Vec::new())
         }
         Err(fault) => (Err(fault), batch.commands),
     }
+}
+
+/// Writes accounts back as the postings after `before` up to `upto` left them, once those stand and what was posted before
+/// is written back.
+async fn write_back(
+    ledger: Arc<Ledger>,
+    earlier: Flush,
+    commit: Flush,
+    accounts: Vec<Account>,
+    (before, upto): (u64, u64),
+) -> Result<(), Fault> {
+    commit.await?;
+    let _ = earlier.await; // what it left undone is found by the wait for it
+    let accounts: Vec<_> = accounts.iter().collect();
+    for tries in 0.. {
+        match write_back_once(&ledger, &accounts, (before, upto)).await {
+            Ok(true) => break,
+            Ok(false) => ledger.folded_through(&mut ledger.db.glance("deposit.write_back").await?, before).await?,
+            Err(Fault::Conflict(_) | Fault::Busy(_)) if tries < TRIES_MAX => {}
+            Err(fault) => return Err(fault), // the postings stand, and others write back what is left
+        }
+    }
+    Ok(())
+}
+
+/// Whether it is done; not where something before it is still to be written back.
+async fn write_back_once(ledger: &Ledger, accounts: &[&Account], (before, upto): (u64, u64)) -> Result<bool, Fault> {
+    let mut tx = ledger.db.begin("deposit.write_back").await?;
+    let folded = store::locked::folded(&mut tx).await?;
+    if folded >= upto {
+        return Ok(true);
+    }
+    if folded < before {
+        return Ok(false);
+    }
+    store::locked::write_balances(&mut tx, accounts).await?;
+    store::accounts::set_folded(&mut tx, upto).await?;
+    tx.commit().await.map(|()| true)
 }
 
 async fn begin(ledger: &Ledger, kept: Option<Memory>) -> Result<(Tx, Memory), Fault> {
@@ -202,12 +294,15 @@ async fn begin(ledger: &Ledger, kept: Option<Memory>) -> Result<(Tx, Memory), Fa
     Ok((tx, memory))
 }
 
-async fn decide(ledger: &Ledger, tx: &mut Tx, state: &mut State, commands: &[Command]) -> Result<Batch, Fault> {
-    let seen: Vec<Seen> = commands.iter().map(|command| state.keys.take(&command.key)).collect();
+async fn decide(ledger: &Ledger, tx: &mut Tx, memory: &mut Memory, commands: &[Command]) -> Result<Batch, Fault> {
+    let seen: Vec<Seen> = commands.iter().map(|command| memory.state.keys.take(&command.key)).collect();
     let stored = recall_all(tx, commands, &seen).await?;
-    meet(tx, state, commands, &stored).await?;
-    let taken = Some((state.generation, seen));
-    decide_all(ledger, tx, state, commands, taken, Some(&stored)).await
+    if let Some(seq) = stored.values().map(|row| row.seq).max() {
+        ledger.folded_through(tx, seq).await?; // who hears of it again may look at his account
+    }
+    meet(ledger, tx, memory, commands, &stored).await?;
+    let taken = Some((memory.state.generation, seen));
+    decide_all(ledger, tx, &mut memory.state, commands, taken, Some(&stored)).await
 }
 
 /// What the store knows of those keys of a batch that may be known.
@@ -222,8 +317,9 @@ async fn recall_all(tx: &mut Tx, commands: &[Command], seen: &[Seen]) -> Result<
 
 /// Brings the accounts that the commands of new keys move, with their owners, into the book.
 async fn meet(
+    ledger: &Ledger,
     tx: &mut Tx,
-    state: &mut State,
+    memory: &mut Memory,
     commands: &[Command],
     stored: &HashMap<String, Stored>,
 ) -> Result<(), Fault> {
@@ -243,8 +339,10 @@ async fn meet(
     for posting in store::locked::by_seqs(tx, &originals).await?.into_iter().filter_map(|row| row.posting) {
         nos.extend([posting.debit, posting.credit].into_iter().flatten().map(|leg| leg.account));
     }
-    let book = &state.book;
+    let book = &memory.state.book;
     let missing: Vec<u64> = nos.iter().copied().filter(|no| book.accounts.get(*no).is_none()).collect();
+    memory.catch_up(ledger, tx, &missing).await?;
+    let state = &mut memory.state;
     let found = store::locked::accounts(tx, &missing, |code| state.product(code)).await?;
     found.into_iter().for_each(|account| state.book.accounts.insert(account));
     // One who is not known yet may be by now.
