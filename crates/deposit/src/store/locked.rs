@@ -130,11 +130,15 @@ pub struct Place {
 
 /// Locks the instance's place. Whoever has it makes the next postings, so places are in the order of commits, without a
 /// gap; and all who change what postings are decided by take it before they change it.
-pub async fn place(tx: &mut Tx) -> Result<Place, Fault> {
+///
+/// With it come the news that the last batch left of itself, if it did.
+pub async fn place(tx: &mut Tx) -> Result<(Place, Option<Vec<u8>>), Fault> {
+    let sql = "SELECT seq, changes, token, news FROM place WHERE id = 1 FOR UPDATE";
     loop {
-        if let Some(row) = tx.query_one("SELECT seq, changes, token FROM place WHERE id = 1 FOR UPDATE", &[]).await? {
+        if let Some(row) = tx.query_one(sql, &[]).await? {
             let value = |at| row.int(at).cast_unsigned();
-            return Ok(Place { seq: value(0), changes: value(1), token: value(2) });
+            let place = Place { seq: value(0), changes: value(1), token: value(2) };
+            return Ok((place, row.opt_bytes(3).map(<[u8]>::to_vec)));
         }
         // There is none yet. Where another makes it meanwhile, his is found.
         let _ = tx.insert("INSERT INTO folded (id, seq) VALUES (?*)", &[1, 0].map(Value::Int)).await?;
@@ -143,10 +147,10 @@ pub async fn place(tx: &mut Tx) -> Result<Place, Fault> {
     }
 }
 
-/// Moves the place on, with the token of who does.
-pub async fn set_place(tx: &mut Tx, seq: u64, token: u64) -> Result<(), Fault> {
-    let row = [seq, token].map(|value| Value::Int(value.cast_signed()));
-    tx.execute("UPDATE place SET seq = ?, token = ? WHERE id = 1", &row).await.map(|_| ())
+/// Moves the place on, with the token of who does, and news of his batch.
+pub async fn set_place(tx: &mut Tx, seq: u64, token: u64, news: Option<&[u8]>) -> Result<(), Fault> {
+    let row = [seq.cast_signed().into(), token.cast_signed().into(), news.map_or(Value::Null, Value::Bytes)];
+    tx.execute("UPDATE place SET seq = ?, token = ?, news = ? WHERE id = 1", &row).await.map(|_| ())
 }
 
 /// Notes beside the place that something changes by what is in no posting.

@@ -3,12 +3,18 @@
 //!
 //! The lane keeps what it decides by from one batch to the next. Beside the place stands a token of who moved it last, and
 //! how often something changed that is in no posting. When both are as this lane left them, what it keeps is how things
-//! are; when another has posted, his postings are carried out in memory; after any other change everything is read again.
+//! are; when another has posted, his postings are carried out in memory, by the news that he left beside the place or by
+//! their rows; after any other change everything is read again.
+//!
+//! Whoever has the place holds up all others, so a batch lets go of it when its postings stand. Its balances are written
+//! back by a unit of work of their own, in the order of batches, beside the next batch; whoever asked is answered when both
+//! stand. Where a process dies between the two, another writes them back from the postings.
 //!
 //! | per | statements |
 //! |---|---|
-//! | batch | the place; postings, balances, outbox and the place again: one read, four writes; a commit |
-//! | batch after another process's | one read of its postings |
+//! | batch | the place; postings, outbox and the place again; a commit; how far balances are written back, balances, and that again; a commit |
+//! | batch of few commands | the same in one unit of work |
+//! | batch after one that left no news | one read of its postings |
 //! | batch with accounts, owners or keys not met yet | one read for all of each |
 //! | hold, capture, release, reversal, interest | one or two reads, one write |
 //!
@@ -29,6 +35,7 @@ use crate::domain::command::{Action, Command, Kind};
 use crate::domain::decide::{self, Movement};
 use crate::domain::eligibility::number_of;
 use crate::domain::keys::{Keys, Seen};
+use crate::domain::news::{self, News};
 use crate::ledger::{Ledger, State};
 use crate::pipeline::{Flush, Room, gone};
 use crate::store;
@@ -45,6 +52,9 @@ const ACCOUNTS_KEPT_MAX: usize = 1_000_000;
 /// Commands of a batch up to which its balances are written with it: others that come meanwhile would gain little from
 /// having the place sooner, and whoever is alone would wait for a second flush.
 const COMMANDS_WRITTEN_WHOLE_MAX: usize = 8;
+
+/// Batches that leave news of themselves since another process was last seen to post.
+const BATCHES_TOLD: u32 = 64;
 
 /// What one lane keeps between its batches. Of a batch that fails nothing is kept, nor of those before it.
 #[derive(Default)]
@@ -75,14 +85,16 @@ struct Memory {
     behind: FxHashMap<u64, u64>,
     /// The end of the last batch's writing back, and up to where that is.
     folded: (Flush, u64),
+    /// How many more batches leave news of themselves for others who post here.
+    told: u32,
 }
 
 impl Memory {
     /// How things are now, which stay so until the unit of work ends.
     async fn now(ledger: &Ledger, tx: &mut Tx, kept: Option<Memory>) -> Result<Memory, Fault> {
-        let place = store::locked::place(tx).await?;
+        let (place, news) = store::locked::place(tx).await?;
         if let Some(mut memory) = kept
-            && memory.follow(tx, place).await?
+            && memory.follow(tx, place, news.as_deref()).await?
         {
             return Ok(memory);
         }
@@ -91,11 +103,11 @@ impl Memory {
         state.seq = place.seq;
         state.keys = Keys::above(store::postings::last_key(tx).await?);
         let done: Flush = std::future::ready(Ok(())).boxed().shared();
-        Ok(Memory { state, at: place, commit: done.clone(), behind: FxHashMap::default(), folded: (done, place.seq) })
+        Ok(Memory { state, at: place, commit: done.clone(), behind: FxHashMap::default(), folded: (done, place.seq), told: 0 })
     }
 
     /// Whether what is kept leads to a place: then it is how things are there.
-    async fn follow(&mut self, tx: &mut Tx, place: Place) -> Result<bool, Fault> {
+    async fn follow(&mut self, tx: &mut Tx, place: Place, news: Option<&[u8]>) -> Result<bool, Fault> {
         if place == self.at {
             return Ok(true);
         }
@@ -111,8 +123,11 @@ impl Memory {
             state.keys.take(key);
             moved.iter().for_each(|moved| replay(state, behind, moved));
         };
-        store::locked::moved(tx, self.at.seq, place.seq, &mut see).await?;
-        (self.state.seq, self.at) = (place.seq, place);
+        match news.and_then(|news| News::of(news, self.at.seq, place.seq)) {
+            Some(news) => news.for_each(|(key, moved)| see(key, moved)),
+            None => store::locked::moved(tx, self.at.seq, place.seq, &mut see).await?,
+        }
+        (self.state.seq, self.at, self.told) = (place.seq, place, BATCHES_TOLD);
         Ok(true)
     }
 
@@ -135,7 +150,10 @@ impl Memory {
         let touched = self.state.take_touched();
         let accounts: Vec<_> = touched.iter().filter_map(|no| self.state.book.accounts.get(*no)).collect();
         (self.at.seq, self.at.token) = (self.state.seq, ledger.dice.u64());
-        store::locked::set_place(tx, self.at.seq, self.at.token).await?;
+        let told = self.told > 0;
+        self.told = self.told.saturating_sub(1);
+        let news = if told { news::pack(before + 1, batch.done()) } else { None };
+        store::locked::set_place(tx, self.at.seq, self.at.token, news.as_deref()).await?;
         // Whoever has the place and finds all before it written back is the only one who writes any back.
         if batch.commands.len() <= COMMANDS_WRITTEN_WHOLE_MAX && self.is_folded(tx, before).await? {
             store::locked::write_balances(tx, &accounts).await?;
