@@ -237,7 +237,7 @@ impl Ledger {
         let mut state = self.state.lock().await;
         if !self.db.sole_owner() {
             let (place, _) = store::locked::place(&mut tx).await?; // before all other rows, as those do who post
-            self.folded_through(&mut tx, place.seq).await?;
+            self.folded_through(place.seq).await?;
             *state = self.blank(&mut tx).await?;
         } else if !self.is_current(&state) {
             if state.ready {

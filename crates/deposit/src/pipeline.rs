@@ -21,6 +21,8 @@ use crate::store;
 
 /// Batches decided and not yet written: one that waits while one is written.
 pub const BATCHES_UNDER_WAY_MAX: usize = 2;
+/// The same on a database that others write too, where one has the place while balances of those before it are written back.
+const BATCHES_UNDER_WAY_MAX_SHARED: usize = 4;
 
 /// The end of a flush, for all who wait for it.
 pub type Flush = Shared<BoxFuture<'static, Result<(), Fault>>>;
@@ -79,9 +81,10 @@ impl Pipeline {
     /// Starts the writing task, which ends with the pipeline.
     pub fn start(db: Db) -> Pipeline {
         let (jobs, waiting) = mpsc::unbounded_channel(); // bounded by the room
+        let room = if db.sole_owner() { BATCHES_UNDER_WAY_MAX } else { BATCHES_UNDER_WAY_MAX_SHARED };
         let shore = Arc::new(Shore { db, failed: AtomicU64::new(0), lost: AtomicU64::new(0) });
         task::spawn(run(Arc::clone(&shore), waiting));
-        let room = Arc::new(Semaphore::new(BATCHES_UNDER_WAY_MAX));
+        let room = Arc::new(Semaphore::new(room));
         Pipeline { room, jobs, shore, generation: AtomicU64::new(0) }
     }
 

@@ -13,6 +13,7 @@
 //! | hold, capture, release, reversal, interest | one or two reads, one write |
 
 mod locked;
+mod write_back;
 
 pub use locked::Lane;
 

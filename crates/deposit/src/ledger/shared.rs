@@ -60,7 +60,11 @@ impl Ledger {
         if nos.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = store::accounts::stored(&mut self.db.glance("deposit.look").await?, nos).await?;
+        let mut rows = store::accounts::stored(&mut self.db.glance("deposit.look").await?, nos).await?;
+        if let Some(reached) = rows.first().and_then(store::accounts::Stored::behind) {
+            self.folded_through(reached).await?;
+            rows = store::accounts::stored(&mut self.db.glance("deposit.look").await?, nos).await?;
+        }
         let Some(versions) = rows.first().map(store::accounts::Stored::versions) else { return Ok(Vec::new()) };
         let state = match self.offered(versions).await {
             Some(state) => state,
@@ -133,9 +137,10 @@ impl Ledger {
     ///
     /// # Errors
     /// The store failed.
-    pub(crate) async fn folded_through(&self, tx: &mut Tx, seq: u64) -> Result<(), Fault> {
+    pub(crate) async fn folded_through(&self, seq: u64) -> Result<(), Fault> {
+        let mut tx = self.db.glance("deposit.folded").await?;
         let mut began = ticks();
-        while store::accounts::folded(tx).await? < seq {
+        while store::accounts::folded(&mut tx).await? < seq {
             if began.elapsed() >= WRITING_BACK_MAX {
                 self.write_back_stored().await?;
                 began = ticks();
@@ -153,7 +158,8 @@ impl Ledger {
         let mut tx = self.db.glance("deposit.look").await?;
         let reached = store::locked::reached(&mut tx).await?;
         if store::accounts::folded(&mut tx).await? < reached {
-            self.folded_through(&mut tx, reached).await?;
+            drop(tx);
+            self.folded_through(reached).await?;
         }
         Ok(0)
     }

@@ -11,11 +11,13 @@ use crate::domain::chain::Path;
 pub(super) const SELECT: &str = "SELECT a.no, a.id, a.customer, a.product, a.currency, a.marks, a.opened_on, a.closed_on, \
     b.ledger, b.held, b.serial, b.path, b.day, b.opening, b.debits, b.credits, b.used_day, b.used_day_sum, \
     b.used_month, b.used_month_sum, b.paid_through, b.changed FROM account a JOIN balance b ON b.no = a.no";
-/// The same columns, the owner's standing, and how many versions of products there are.
+/// The same columns, the owner's standing, how many versions of products there are, the last posting, and up to which all
+/// balances are written back.
 const SELECT_ALL: &str = "SELECT a.no, a.id, a.customer, a.product, a.currency, a.marks, a.opened_on, a.closed_on, \
     b.ledger, b.held, b.serial, b.path, b.day, b.opening, b.debits, b.credits, b.used_day, b.used_day_sum, \
     b.used_month, b.used_month_sum, b.paid_through, b.changed, o.version, o.marks, \
-    (SELECT COUNT(*) FROM product_version) FROM account a JOIN balance b ON b.no = a.no \
+    (SELECT COUNT(*) FROM product_version), (SELECT p.seq FROM place p WHERE p.id = 1), \
+    (SELECT f.seq FROM folded f WHERE f.id = 1) FROM account a JOIN balance b ON b.no = a.no \
     LEFT JOIN owner o ON o.customer = a.customer WHERE a.no IN (?*)";
 
 /// Accounts whose names are read at once.
@@ -74,6 +76,11 @@ impl Stored {
     pub fn owner(&self) -> Owner {
         let marks = Marks(self.0.opt_int(23).and_then(|n| u32::try_from(n).ok()).unwrap_or(0));
         Owner { version: self.0.opt_int(22).unwrap_or_default(), marks }
+    }
+    /// The last posting when it was read, where balances were not written back so far.
+    pub fn behind(&self) -> Option<u64> {
+        let reached = self.0.opt_int(25).unwrap_or_default();
+        (self.0.opt_int(26).unwrap_or_default() < reached).then_some(number(reached))
     }
     /// How many versions of products there were when it was read.
     pub fn versions(&self) -> u64 {

@@ -6,9 +6,9 @@
 //! are; when another has posted, his postings are carried out in memory, by the news that he left beside the place or by
 //! their rows; after any other change everything is read again.
 //!
-//! Whoever has the place holds up all others, so a batch lets go of it when its postings stand. Its balances are written
-//! back by a unit of work of their own, in the order of batches, beside the next batch; whoever asked is answered when both
-//! stand. Where a process dies between the two, another writes them back from the postings.
+//! Whoever has the place holds up all others, so a batch lets go of it when its postings stand, and its callers are answered.
+//! Its balances are written back behind it, by a unit of work of their own. Where a process dies between the two, another
+//! writes them back from the postings.
 //!
 //! | per | statements |
 //! |---|---|
@@ -29,15 +29,15 @@ use jangbu_platform::db::{Fault, Tx};
 use jangbu_platform::task;
 use rustc_hash::FxHashMap;
 
+use super::write_back::{Run, Writing};
 use super::{Answers, Batch, COMMANDS_PER_BATCH_MAX, Outcome, decide_all};
-use crate::domain::book::Account;
 use crate::domain::command::{Action, Command, Kind};
 use crate::domain::decide::{self, Movement};
 use crate::domain::eligibility::number_of;
 use crate::domain::keys::{Keys, Seen};
 use crate::domain::news::{self, News};
 use crate::ledger::{Ledger, State};
-use crate::pipeline::{Flush, Room, gone};
+use crate::pipeline::{Flush, Room};
 use crate::store;
 use crate::store::locked::Place;
 use crate::store::postings::Stored;
@@ -83,8 +83,7 @@ struct Memory {
     /// Accounts that are not in the book, with the last posting of theirs that was seen: what the store has of them may
     /// be older.
     behind: FxHashMap<u64, u64>,
-    /// The end of the last batch's writing back, and up to where that is.
-    folded: (Flush, u64),
+    writing: Writing,
     /// How many more batches leave news of themselves for others who post here.
     told: u32,
 }
@@ -98,12 +97,12 @@ impl Memory {
         {
             return Ok(memory);
         }
-        ledger.folded_through(tx, place.seq).await?;
+        ledger.folded_through(place.seq).await?;
         let mut state = ledger.blank(tx).await?;
         state.seq = place.seq;
         state.keys = Keys::above(store::postings::last_key(tx).await?);
-        let done: Flush = std::future::ready(Ok(())).boxed().shared();
-        Ok(Memory { state, at: place, commit: done.clone(), behind: FxHashMap::default(), folded: (done, place.seq), told: 0 })
+        let (commit, writing) = (std::future::ready(Ok(())).boxed().shared(), Writing::done(place.seq));
+        Ok(Memory { state, at: place, commit, behind: FxHashMap::default(), writing, told: 0 })
     }
 
     /// Whether what is kept leads to a place: then it is how things are there.
@@ -132,42 +131,36 @@ impl Memory {
     }
 
     /// Waits until the store has accounts as they are here.
-    async fn catch_up(&mut self, ledger: &Ledger, tx: &mut Tx, missing: &[u64]) -> Result<(), Fault> {
+    async fn catch_up(&mut self, ledger: &Ledger, missing: &[u64]) -> Result<(), Fault> {
         if let Some(seq) = missing.iter().filter_map(|no| self.behind.get(no)).max().copied() {
-            ledger.folded_through(tx, seq).await?;
+            ledger.folded_through(seq).await?;
             self.behind.retain(|_, last| *last > seq);
         }
         Ok(())
     }
 
-    /// Writes a batch; the accounts to be written back when it stands, unless that is done.
-    async fn write(&mut self, ledger: &Ledger, tx: &mut Tx, batch: &Batch) -> Result<Option<Vec<Account>>, Fault> {
+    /// Writes a batch; the balances to be written back when it stands, unless that is done.
+    async fn write(&mut self, ledger: &Ledger, tx: &mut Tx, batch: &Batch) -> Result<Option<Run>, Fault> {
         batch.store(tx).await?;
         if batch.fresh.is_empty() {
             return Ok(None);
         }
         let before = self.at.seq;
-        let touched = self.state.take_touched();
-        let accounts: Vec<_> = touched.iter().filter_map(|no| self.state.book.accounts.get(*no)).collect();
         (self.at.seq, self.at.token) = (self.state.seq, ledger.dice.u64());
         let told = self.told > 0;
         self.told = self.told.saturating_sub(1);
         let news = if told { news::pack(before + 1, batch.done()) } else { None };
         store::locked::set_place(tx, self.at.seq, self.at.token, news.as_deref()).await?;
+        let touched = self.state.take_touched();
+        let accounts = touched.iter().filter_map(|no| self.state.book.accounts.get(*no));
         // Whoever has the place and finds all before it written back is the only one who writes any back.
-        if batch.commands.len() <= COMMANDS_WRITTEN_WHOLE_MAX && self.is_folded(tx, before).await? {
-            store::locked::write_balances(tx, &accounts).await?;
+        if batch.commands.len() <= COMMANDS_WRITTEN_WHOLE_MAX && self.writing.is_through(tx, before).await? {
+            store::locked::write_balances(tx, &accounts.collect::<Vec<_>>()).await?;
             store::accounts::set_folded(tx, self.at.seq).await?;
             return Ok(None);
         }
-        Ok(Some(accounts.into_iter().cloned().collect()))
-    }
-
-    /// Whether all balances are written back up to a posting; often known without asking.
-    async fn is_folded(&self, tx: &mut Tx, seq: u64) -> Result<bool, Fault> {
-        let (end, upto) = &self.folded;
-        let known = *upto == seq && matches!(end.clone().now_or_never(), Some(Ok(())));
-        Ok(known || store::accounts::folded(tx).await? == seq)
+        let accounts = accounts.map(|account| (account.no, account.clone())).collect();
+        Ok(Some(Run { before, upto: self.at.seq, accounts }))
     }
 }
 
@@ -201,13 +194,9 @@ pub(super) async fn post(
     loop {
         let (decided, back) = attempt(ledger, lane, commands).await;
         match decided {
-            Ok((commit, outcomes)) => {
-                return Ok(async move {
-                    let done = commit.await;
-                    drop(room);
-                    done.map(|()| outcomes)
-                }
-                .boxed());
+            Ok(Sent { commit, written, outcomes }) => {
+                task::spawn(written.map(|_| drop(room)));
+                return Ok(async move { commit.await.map(|()| outcomes) }.boxed());
             }
             Err(fault @ Fault::Conflict(_)) if tries + 1 < TRIES_MAX => {
                 tracing::debug!(error = %fault, tries, "a batch is tried again");
@@ -222,12 +211,21 @@ pub(super) async fn post(
     }
 }
 
+/// A batch on its way.
+struct Sent {
+    /// Ends when the postings stand.
+    commit: Flush,
+    /// Ends when their balances are written back too, or are left to others.
+    written: Flush,
+    outcomes: Vec<Outcome>,
+}
+
 /// One try; the commands come back where it fails.
 async fn attempt(
     ledger: &Arc<Ledger>,
     lane: &mut Lane,
     commands: Vec<Command>,
-) -> (Result<(Flush, Vec<Outcome>), Fault>, Vec<Command>) {
+) -> (Result<Sent, Fault>, Vec<Command>) {
     let begun = match lane.begun.take() {
         Some(begun) => Ok(begun),
         None => begin(ledger, lane.kept.take()).await,
@@ -242,68 +240,25 @@ async fn attempt(
         Err(fault) => return (Err(fault), commands),
     };
     batch.commands = commands;
-    let unwritten = match memory.write(ledger, &mut tx, &batch).await {
-        Ok(unwritten) => unwritten,
+    let run = match memory.write(ledger, &mut tx, &batch).await {
+        Ok(run) => run,
         Err(fault) => return (Err(fault), batch.commands),
     };
-    match tx.finish().await {
-        Ok(commit) => {
-            memory.commit = commit.shared();
-            let mut end = memory.commit.clone();
-            if let Some(accounts) = unwritten {
-                let earlier = memory.folded.0.clone();
-                let written = write_back(Arc::clone(ledger), earlier, end, accounts, (before, memory.at.seq));
-                let written = task::spawn(written).map(|done| done.unwrap_or_else(|_| Err(gone())));
-                end = written.boxed().shared();
-            }
-            if memory.at.seq > before {
-                memory.folded = (end.clone(), memory.at.seq);
-            }
-            if memory.state.book.accounts.len() <= ACCOUNTS_KEPT_MAX {
-                lane.kept = Some(memory);
-            }
-            (Ok((end, batch.outcomes)), Vec::new())
-        }
-        Err(fault) => (Err(fault), batch.commands),
+    let commit = match tx.finish().await {
+        Ok(commit) => commit.shared(),
+        Err(fault) => return (Err(fault), batch.commands),
+    };
+    memory.commit = commit.clone();
+    let mut written = commit.clone();
+    if let Some(run) = run {
+        written = memory.writing.begin(ledger, commit.clone(), run);
+    } else if memory.at.seq > before {
+        memory.writing.whole(commit.clone(), memory.at.seq);
     }
-}
-
-/// Writes accounts back as the postings after `before` up to `upto` left them, once those stand and what was posted before
-/// is written back.
-async fn write_back(
-    ledger: Arc<Ledger>,
-    earlier: Flush,
-    commit: Flush,
-    accounts: Vec<Account>,
-    (before, upto): (u64, u64),
-) -> Result<(), Fault> {
-    commit.await?;
-    let _ = earlier.await; // what it left undone is found by the wait for it
-    let accounts: Vec<_> = accounts.iter().collect();
-    for tries in 0.. {
-        match write_back_once(&ledger, &accounts, (before, upto)).await {
-            Ok(true) => break,
-            Ok(false) => ledger.folded_through(&mut ledger.db.glance("deposit.write_back").await?, before).await?,
-            Err(Fault::Conflict(_) | Fault::Busy(_)) if tries < TRIES_MAX => {}
-            Err(fault) => return Err(fault), // the postings stand, and others write back what is left
-        }
+    if memory.state.book.accounts.len() <= ACCOUNTS_KEPT_MAX {
+        lane.kept = Some(memory);
     }
-    Ok(())
-}
-
-/// Whether it is done; not where something before it is still to be written back.
-async fn write_back_once(ledger: &Ledger, accounts: &[&Account], (before, upto): (u64, u64)) -> Result<bool, Fault> {
-    let mut tx = ledger.db.begin("deposit.write_back").await?;
-    let folded = store::locked::folded(&mut tx).await?;
-    if folded >= upto {
-        return Ok(true);
-    }
-    if folded < before {
-        return Ok(false);
-    }
-    store::locked::write_balances(&mut tx, accounts).await?;
-    store::accounts::set_folded(&mut tx, upto).await?;
-    tx.commit().await.map(|()| true)
+    (Ok(Sent { commit, written, outcomes: batch.outcomes }), Vec::new())
 }
 
 async fn begin(ledger: &Ledger, kept: Option<Memory>) -> Result<(Tx, Memory), Fault> {
@@ -315,9 +270,6 @@ async fn begin(ledger: &Ledger, kept: Option<Memory>) -> Result<(Tx, Memory), Fa
 async fn decide(ledger: &Ledger, tx: &mut Tx, memory: &mut Memory, commands: &[Command]) -> Result<Batch, Fault> {
     let seen: Vec<Seen> = commands.iter().map(|command| memory.state.keys.take(&command.key)).collect();
     let stored = recall_all(tx, commands, &seen).await?;
-    if let Some(seq) = stored.values().map(|row| row.seq).max() {
-        ledger.folded_through(tx, seq).await?; // who hears of it again may look at his account
-    }
     meet(ledger, tx, memory, commands, &stored).await?;
     let taken = Some((memory.state.generation, seen));
     decide_all(ledger, tx, &mut memory.state, commands, taken, Some(&stored)).await
@@ -359,7 +311,7 @@ async fn meet(
     }
     let book = &memory.state.book;
     let missing: Vec<u64> = nos.iter().copied().filter(|no| book.accounts.get(*no).is_none()).collect();
-    memory.catch_up(ledger, tx, &missing).await?;
+    memory.catch_up(ledger, &missing).await?;
     let state = &mut memory.state;
     let found = store::locked::accounts(tx, &missing, |code| state.product(code)).await?;
     found.into_iter().for_each(|account| state.book.accounts.insert(account));
