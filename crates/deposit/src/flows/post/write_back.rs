@@ -71,13 +71,15 @@ async fn write(
     commit.await?;
     {
         let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        match waiting.back_mut().filter(|last| last.upto == run.before) {
+        // Tasks that heard of their commits together come here in any order.
+        let at = waiting.partition_point(|other| other.before < run.before);
+        match at.checked_sub(1).map(|at| &mut waiting[at]).filter(|last| last.upto == run.before) {
             Some(last) => {
                 probe::reached("balances-of-several-batches-written-back-at-once");
                 last.accounts.extend(run.accounts);
                 last.upto = run.upto;
             }
-            None => waiting.push_back(run),
+            None => waiting.insert(at, run),
         }
     }
     let _ = earlier.await; // what it left undone is waited for
