@@ -28,6 +28,7 @@ use futures_util::FutureExt as _;
 use jangbu_platform::db::{Fault, Tx};
 use jangbu_platform::task;
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use super::write_back::{Run, Writing};
 use super::{Answers, Batch, COMMANDS_PER_BATCH_MAX, Outcome, decide_all};
@@ -53,6 +54,8 @@ const ACCOUNTS_KEPT_MAX: usize = 1_000_000;
 /// having the place sooner, and whoever is alone would wait for a second flush.
 const COMMANDS_WRITTEN_WHOLE_MAX: usize = 8;
 
+/// Accounts of which it is kept what others did to them, before those are left out that the store has by now.
+const ACCOUNTS_BEHIND_MAX: usize = 1_024;
 /// Batches that leave news of themselves since another process was last seen to post.
 const BATCHES_TOLD: u32 = 64;
 
@@ -74,15 +77,17 @@ impl Lane {
     }
 }
 
+/// Movements of accounts by their numbers, in order, each of that account alone.
+type Behind = FxHashMap<u64, SmallVec<[Movement; 1]>>;
+
 /// How things are at a place.
 struct Memory {
     state: State,
     at: Place,
     /// The commit that led there.
     commit: Flush,
-    /// Accounts that are not in the book, with the last posting of theirs that was seen: what the store has of them may
-    /// be older.
-    behind: FxHashMap<u64, u64>,
+    /// What others did to accounts that are not in the book: what the store has of those may be older.
+    behind: Behind,
     writing: Writing,
     /// How many more batches leave news of themselves for others who post here.
     told: u32,
@@ -102,7 +107,7 @@ impl Memory {
         state.seq = place.seq;
         state.keys = Keys::above(store::postings::last_key(tx).await?);
         let (commit, writing) = (std::future::ready(Ok(())).boxed().shared(), Writing::done(place.seq));
-        Ok(Memory { state, at: place, commit, behind: FxHashMap::default(), writing, told: 0 })
+        Ok(Memory { state, at: place, commit, behind: Behind::default(), writing, told: 0 })
     }
 
     /// Whether what is kept leads to a place: then it is how things are there.
@@ -127,14 +132,25 @@ impl Memory {
             None => store::locked::moved(tx, self.at.seq, place.seq, &mut see).await?,
         }
         (self.state.seq, self.at, self.told) = (place.seq, place, BATCHES_TOLD);
+        if self.behind.len() > ACCOUNTS_BEHIND_MAX {
+            let written = self.writing.through();
+            self.behind.retain(|_, moved| moved.last().is_some_and(|last| last.seq > written));
+        }
         Ok(true)
     }
 
-    /// Waits until the store has accounts as they are here.
-    async fn catch_up(&mut self, ledger: &Ledger, missing: &[u64]) -> Result<(), Fault> {
-        if let Some(seq) = missing.iter().filter_map(|no| self.behind.get(no)).max().copied() {
+    /// Brings accounts that the store has into the book, and up to here.
+    async fn meet(&mut self, ledger: &Ledger, tx: &mut Tx, missing: &[u64]) -> Result<(), Fault> {
+        let moved = missing.iter().filter_map(|no| self.behind.get(no)).flatten();
+        if let Some(seq) = moved.filter(|moved| !is_whole(moved)).map(|moved| moved.seq).max() {
             ledger.folded_through(seq).await?;
-            self.behind.retain(|_, last| *last > seq);
+        }
+        let state = &mut self.state;
+        for account in store::locked::accounts(tx, missing, |code| state.product(code)).await? {
+            let (no, changed) = (account.no, account.changed);
+            state.book.accounts.insert(account);
+            let moved = self.behind.remove(&no).into_iter().flatten();
+            moved.filter(|moved| moved.seq > changed).for_each(|moved| decide::replay(&mut state.book, &moved, None));
         }
         Ok(())
     }
@@ -164,17 +180,21 @@ impl Memory {
     }
 }
 
+/// Whether a movement tells all that it does to accounts; what the others rest on is in the store.
+fn is_whole(moved: &Movement) -> bool {
+    matches!(moved.kind, Kind::Credit | Kind::Debit | Kind::Transfer)
+}
+
 /// Carries out in memory what another has posted, as far as its accounts are there.
-fn replay(state: &mut State, behind: &mut FxHashMap<u64, u64>, moved: &Movement) {
-    let accounts = &mut state.book.accounts;
-    // What else the others rest on is in the store, and so are their accounts, to be read again.
-    let alone = matches!(moved.kind, Kind::Credit | Kind::Debit | Kind::Transfer);
-    for no in [moved.debit, moved.credit].into_iter().flatten() {
-        if !alone {
-            accounts.remove(no);
+fn replay(state: &mut State, behind: &mut Behind, moved: &Movement) {
+    let (debit, credit) = (moved.debit, moved.credit);
+    for (no, leg) in [(debit, Movement { credit: None, ..*moved }), (credit, Movement { debit: None, ..*moved })] {
+        let Some(no) = no else { continue };
+        if !is_whole(moved) {
+            state.book.accounts.remove(no); // to be read again
         }
-        if accounts.get(no).is_none() {
-            behind.insert(no, moved.seq);
+        if state.book.accounts.get(no).is_none() {
+            behind.entry(no).or_default().push(leg);
         }
     }
     decide::replay(&mut state.book, moved, None);
@@ -311,10 +331,8 @@ async fn meet(
     }
     let book = &memory.state.book;
     let missing: Vec<u64> = nos.iter().copied().filter(|no| book.accounts.get(*no).is_none()).collect();
-    memory.catch_up(ledger, &missing).await?;
+    memory.meet(ledger, tx, &missing).await?;
     let state = &mut memory.state;
-    let found = store::locked::accounts(tx, &missing, |code| state.product(code)).await?;
-    found.into_iter().for_each(|account| state.book.accounts.insert(account));
     // One who is not known yet may be by now.
     let book = &state.book;
     let owners = nos.iter().filter_map(|no| book.accounts.get(*no)).map(|account| account.customer);

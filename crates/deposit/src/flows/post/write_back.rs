@@ -4,6 +4,7 @@
 //! Nobody is kept waiting for it who posts. Whoever looks at accounts waits until it has come to where the postings were.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt as _;
@@ -32,12 +33,15 @@ pub(super) struct Writing {
     /// The end of the last one, and up to where it is.
     end: Flush,
     upto: u64,
+    /// Up to where it is known that all is written back.
+    through: Arc<AtomicU64>,
 }
 
 impl Writing {
     /// Nothing is; all is written back up to here.
     pub fn done(upto: u64) -> Writing {
-        Writing { waiting: Arc::default(), end: std::future::ready(Ok(())).boxed().shared(), upto }
+        let end = std::future::ready(Ok(())).boxed().shared();
+        Writing { waiting: Arc::default(), end, upto, through: Arc::new(AtomicU64::new(upto)) }
     }
 
     /// A batch was written with its balances.
@@ -48,10 +52,21 @@ impl Writing {
     /// Begins to write a run back when its postings stand; what is returned ends with it.
     pub fn begin(&mut self, ledger: &Arc<Ledger>, commit: Flush, run: Run) -> Flush {
         self.upto = run.upto;
+        let (through, upto) = (Arc::clone(&self.through), run.upto);
         let written = write(Arc::clone(ledger), Arc::clone(&self.waiting), self.end.clone(), commit, run);
+        let written = async move {
+            written.await?;
+            through.fetch_max(upto, Ordering::Relaxed);
+            Ok(())
+        };
         let written = task::spawn(written).map(|done| done.unwrap_or_else(|_| Err(gone())));
         self.end = written.boxed().shared();
         self.end.clone()
+    }
+
+    /// Up to where all is written back at least.
+    pub fn through(&self) -> u64 {
+        self.through.load(Ordering::Relaxed)
     }
 
     /// Whether all is written back up to a posting; often known without asking.
