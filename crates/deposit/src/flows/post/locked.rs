@@ -88,6 +88,8 @@ struct Memory {
     commit: Flush,
     /// What others did to accounts that are not in the book: what the store has of those may be older.
     behind: Behind,
+    /// Up to here all that moved since is in the book, or was sent to be written back.
+    covered: u64,
     writing: Writing,
     /// How many more batches leave news of themselves for others who post here.
     told: u32,
@@ -107,7 +109,7 @@ impl Memory {
         state.seq = place.seq;
         state.keys = Keys::above(store::postings::last_key(tx).await?);
         let (commit, writing) = (std::future::ready(Ok(())).boxed().shared(), Writing::done(place.seq));
-        Ok(Memory { state, at: place, commit, behind: Behind::default(), writing, told: 0 })
+        Ok(Memory { state, at: place, commit, behind: Behind::default(), covered: place.seq, writing, told: 0 })
     }
 
     /// Whether what is kept leads to a place: then it is how things are there.
@@ -122,16 +124,19 @@ impl Memory {
         if !moved || !stands || place.seq - self.at.seq > COMMANDS_PER_BATCH_MAX as u64 {
             return Ok(false);
         }
-        let (state, behind) = (&mut self.state, &mut self.behind);
+        let (state, behind, mut covers) = (&mut self.state, &mut self.behind, true);
         let mut see = |key: &str, moved: Option<Movement>| {
             state.keys.take(key);
-            moved.iter().for_each(|moved| replay(state, behind, moved));
+            covers &= moved.is_none_or(|moved| replay(state, behind, &moved));
         };
         match news.and_then(|news| News::of(news, self.at.seq, place.seq)) {
             Some(news) => news.for_each(|(key, moved)| see(key, moved)),
             None => store::locked::moved(tx, self.at.seq, place.seq, &mut see).await?,
         }
         (self.state.seq, self.at, self.told) = (place.seq, place, BATCHES_TOLD);
+        if !covers {
+            self.covered = place.seq; // whoever posted it writes it back
+        }
         if self.behind.len() > ACCOUNTS_BEHIND_MAX {
             let written = self.writing.through();
             self.behind.retain(|_, moved| moved.last().is_some_and(|last| last.seq > written));
@@ -171,12 +176,16 @@ impl Memory {
         let accounts = touched.iter().filter_map(|no| self.state.book.accounts.get(*no));
         // Whoever has the place and finds all before it written back is the only one who writes any back.
         if batch.commands.len() <= COMMANDS_WRITTEN_WHOLE_MAX && self.writing.is_through(tx, before).await? {
-            store::locked::write_balances(tx, &accounts.collect::<Vec<_>>()).await?;
+            let accounts: Vec<_> = accounts.filter(|account| account.changed > before).collect();
+            store::locked::write_balances(tx, &accounts).await?;
             store::accounts::set_folded(tx, self.at.seq).await?;
+            self.covered = self.at.seq;
             return Ok(None);
         }
         let accounts = accounts.map(|account| (account.no, account.clone())).collect();
-        Ok(Some(Run { before, upto: self.at.seq, accounts }))
+        let run = Run { before: self.covered, upto: self.at.seq, accounts };
+        self.covered = run.upto;
+        Ok(Some(run))
     }
 }
 
@@ -185,19 +194,23 @@ fn is_whole(moved: &Movement) -> bool {
     matches!(moved.kind, Kind::Credit | Kind::Debit | Kind::Transfer)
 }
 
-/// Carries out in memory what another has posted, as far as its accounts are there.
-fn replay(state: &mut State, behind: &mut Behind, moved: &Movement) {
-    let (debit, credit) = (moved.debit, moved.credit);
+/// Carries out in memory what another has posted, as far as its accounts are there; whether they all are.
+fn replay(state: &mut State, behind: &mut Behind, moved: &Movement) -> bool {
+    let (debit, credit, mut covers) = (moved.debit, moved.credit, true);
     for (no, leg) in [(debit, Movement { credit: None, ..*moved }), (credit, Movement { debit: None, ..*moved })] {
         let Some(no) = no else { continue };
         if !is_whole(moved) {
             state.book.accounts.remove(no); // to be read again
         }
-        if state.book.accounts.get(no).is_none() {
+        if state.book.accounts.get(no).is_some() {
+            state.touch(no); // with the next batch it is written back, should that come first
+        } else {
             behind.entry(no).or_default().push(leg);
+            covers = false;
         }
     }
     decide::replay(&mut state.book, moved, None);
+    covers
 }
 
 /// Decides a batch at the instance's place and sends it on its way.

@@ -1,5 +1,6 @@
 //! Writes balances back on a database that other processes write too, behind the batches that changed them: in the order of
-//! batches, whoever posted them, and several of this lane's at once where none of another lies between.
+//! batches, whoever posted them. One who is at it takes along all that has come meanwhile, also of others, as far as he has
+//! their accounts in memory.
 //!
 //! Nobody is kept waiting for it who posts. Whoever looks at accounts waits until it has come to where the postings were.
 
@@ -126,7 +127,8 @@ async fn write_once(ledger: &Ledger, accounts: &[&Account], run: &Run) -> Result
     if folded < run.before {
         return Ok(false);
     }
-    store::locked::write_balances(&mut tx, accounts).await?;
+    let newer: Vec<&Account> = accounts.iter().copied().filter(|account| account.changed > folded).collect();
+    store::locked::write_balances(&mut tx, &newer).await?;
     store::accounts::set_folded(&mut tx, run.upto).await?;
     tx.commit().await.map(|()| true)
 }
