@@ -130,7 +130,8 @@ impl Memory {
             covers &= moved.is_none_or(|moved| replay(state, behind, &moved));
         };
         match news.and_then(|news| News::of(news, self.at.seq, place.seq)) {
-            Some(news) => news.for_each(|(key, moved)| see(key, moved)),
+            Some(news) if !news.each(&mut see) => return Err(Fault::Damaged("the news of a batch".into())),
+            Some(_) => {}
             None => store::locked::moved(tx, self.at.seq, place.seq, &mut see).await?,
         }
         (self.state.seq, self.at, self.told) = (place.seq, place, BATCHES_TOLD);
