@@ -6,8 +6,8 @@ use jangbu_platform::db::engine::group;
 
 /// Parameters of one prepared statement: the protocol counts them in 16 bits.
 const PARAMETERS_MAX: usize = u16::MAX as usize;
-/// Rows of one insert at most.
-const ROWS_MAX: usize = 1_024;
+/// Rows of one insert at most: what a server keeps of a prepared statement should stay in its processor's cache.
+const ROWS_MAX: usize = 256;
 
 /// How many rows the next statement of an insert has when `left` are to be written. Powers of two, and one,
 /// two or three quarters more: a batch of any size is two or three statements, and there are only forty or so of each to
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn a_batch_is_a_few_statements_of_few_sizes() {
         for (left, arity, rows) in
-            [(1, 3, 1), (7, 3, 7), (11, 3, 10), (512, 24, 512), (700, 24, 640), (5_000, 2, 1_024)]
+            [(1, 3, 1), (7, 3, 7), (11, 3, 10), (200, 24, 192), (512, 24, 256), (5_000, 2, 256)]
         {
             assert_eq!(rows_at_once(left, arity), rows, "{left} rows of {arity}");
         }
