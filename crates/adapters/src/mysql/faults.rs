@@ -7,8 +7,9 @@ use mysql_async::Error;
 const DUPLICATE: [u16; 3] = [1022, 1062, 1586];
 /// A table, column, key or index is there already, or is gone already.
 const SCHEMA_DONE: [u16; 6] = [1050, 1060, 1061, 1091, 1051, 1007];
-/// Somebody else was in the way: a deadlock, a row not had in time, and TiDB's words for both.
-const CONFLICT: [u16; 6] = [1205, 1213, 3572, 8002, 8022, 9007];
+/// Somebody else was in the way: a deadlock, a row not had in time, TiDB's words for both, and a table that was changed
+/// since a snapshot began.
+const CONFLICT: [u16; 7] = [1205, 1213, 1412, 3572, 8002, 8022, 9007];
 /// More was asked than there is: connections, time.
 const BUSY: [u16; 6] = [1040, 1203, 1226, 1969, 3024, 1028];
 /// The server takes nothing, or nothing on this connection: it shuts down, is being copied from, killed the session.

@@ -2,12 +2,14 @@
 
 use jangbu_platform::db::Fault;
 use mysql_async::prelude::Queryable as _;
-use mysql_async::{Conn, Opts, OptsBuilder};
+use mysql_async::{Conn, Error, Opts, OptsBuilder};
 
 use super::Limits;
 use super::faults::fault;
 use super::session::{self, Kin, Use};
 
+/// The server's word for a variable that it does not have.
+const NO_SUCH_VARIABLE: u16 = 1193;
 /// Bytes that one statement may have.
 const PACKET_BYTES_MIN: u64 = 16 << 20;
 
@@ -27,12 +29,25 @@ fn on(value: &str) -> bool {
     matches!(value, "1" | "ON" | "YES")
 }
 
-const WANTED: [Wanted; 11] = [
+const WANTED: [Wanted; 13] = [
     Wanted {
         name: "innodb_flush_log_at_trx_commit",
         of: INNODB,
         holds: |v, _| v == "1",
         remedy: "a commit must be on the disk when it is answered: set innodb_flush_log_at_trx_commit = 1",
+    },
+    Wanted {
+        name: "innodb_flush_method",
+        of: INNODB,
+        holds: |v, _| !matches!(v, "nosync" | "littlesync"),
+        remedy: "files must be flushed: leave innodb_flush_method as it is by itself",
+    },
+    Wanted {
+        name: "innodb_redo_log_enabled",
+        of: &[Kin::MySql],
+        // Before 8.0.21 it can't be turned off, and is not told of.
+        holds: |v, _| v.is_empty() || on(v),
+        remedy: "without it nothing is left after a crash: ALTER INSTANCE ENABLE INNODB REDO_LOG",
     },
     Wanted {
         name: "innodb_doublewrite",
@@ -142,15 +157,19 @@ fn flaws(kin: Kin, version: &str, database: &str, facts: &[(&'static str, String
     flaws
 }
 
+/// A value; none too for a variable that the server doesn't have, or has no more.
 async fn text(conn: &mut Conn, sql: &str) -> Result<Option<String>, Fault> {
-    conn.query_first::<Option<String>, _>(sql).await.map(Option::flatten).map_err(|e| fault(sql, &e))
+    match conn.query_first::<Option<String>, _>(sql).await {
+        Err(Error::Server(e)) if e.code == NO_SUCH_VARIABLE => Ok(None),
+        found => found.map(Option::flatten).map_err(|e| fault(sql, &e)),
+    }
 }
 
 /// The variables of a session of a flow.
 async fn facts(conn: &mut Conn, kin: Kin) -> Result<Vec<(&'static str, String)>, Fault> {
     let mut facts = Vec::new();
     let names = WANTED.iter().filter(|w| w.of.contains(&kin)).map(|w| w.name);
-    // A variable that a server doesn't have is an error, and TiDB has no such log.
+    // TiDB has no such log.
     for name in names.chain(INNODB.contains(&kin).then_some("log_bin")) {
         let variable = match (name, kin) {
             ("isolation", Kin::MariaDb) => "tx_isolation",
@@ -158,7 +177,13 @@ async fn facts(conn: &mut Conn, kin: Kin) -> Result<Vec<(&'static str, String)>,
             ("database_collation", _) => "collation_database",
             (name, _) => name,
         };
-        let value = text(conn, &format!("SELECT CAST(@@{variable} AS CHAR)")).await?;
+        let sql = match name {
+            "innodb_redo_log_enabled" => format!(
+                "SELECT variable_value FROM performance_schema.global_status WHERE variable_name = '{name}'" // no setting
+            ),
+            _ => format!("SELECT CAST(@@{variable} AS CHAR)"),
+        };
+        let value = text(conn, &sql).await?;
         facts.push((name, value.unwrap_or_default()));
     }
     Ok(facts)
@@ -212,6 +237,8 @@ mod tests {
     fn good(kin: Kin) -> Vec<(&'static str, String)> {
         let of = |name: &&'static str| match *name {
             "innodb_flush_log_at_trx_commit" | "innodb_doublewrite" | "sync_binlog" | "log_bin" => "1",
+            "innodb_flush_method" => "O_DIRECT",
+            "innodb_redo_log_enabled" => "ON",
             "binlog_format" => "ROW",
             "read_only" => "0",
             "default_storage_engine" => "InnoDB",
@@ -232,6 +259,7 @@ mod tests {
             "11.4.2-MariaDB",
             "8.0.40",
             "8.4.3",
+            "9.7.4-2",
             "8.0.11-TiDB-v8.5.0",
         ] {
             let kin = Kin::of(version);
@@ -263,6 +291,16 @@ mod tests {
             facts.iter_mut().find(|(n, _)| *n == name).expect("it is looked at").1 = value.to_owned();
             let found = flaws(Kin::MariaDb, "10.11.14-MariaDB", "b", &facts);
             assert!(found.len() == 1 && found[0].contains(remedy), "{name}: {found:?}");
+        }
+        for (name, value, wrong) in [
+            ("innodb_redo_log_enabled", "OFF", true),
+            ("innodb_redo_log_enabled", "", false),
+            ("innodb_flush_method", "nosync", true),
+            ("binlog_format", "", false),
+        ] {
+            let mut facts = good(Kin::MySql);
+            facts.iter_mut().find(|(n, _)| *n == name).expect("it is looked at").1 = value.to_owned();
+            assert_eq!(flaws(Kin::MySql, "9.7.4", "b", &facts).len(), usize::from(wrong), "{name} {value:?}");
         }
         let mut facts = good(Kin::MySql);
         for (name, value) in &mut facts {

@@ -105,6 +105,14 @@ pub(super) fn setup(kin: Kin, used: Use, limits: &Limits) -> Vec<String> {
         Kin::MariaDb => format!("max_statement_time = {}.{:03}", statement_ms / 1_000, statement_ms % 1_000),
         Kin::MySql | Kin::TiDb => format!("max_execution_time = {statement_ms}"),
     };
+    // Those limits leave out writes (MySQL) or preparing (MariaDB), which would wait for a change of the schema for a year, or
+    // a day; TiDB has no such wait.
+    let statement = match kin {
+        Kin::MariaDb | Kin::MySql if statement_ms > 0 => {
+            format!("{statement}, lock_wait_timeout = {}", statement_ms.div_ceil(1_000))
+        }
+        _ => statement,
+    };
     vec![
         format!("SET NAMES utf8mb4 COLLATE {}", kin.collation()),
         format!("SET SESSION TRANSACTION ISOLATION LEVEL {}", used.isolation()),
