@@ -233,6 +233,9 @@ impl Ledger {
     pub async fn alone(&self, flow: &'static str) -> Result<Alone<'_>, Fault> {
         // Where others write too, the instance's place keeps flows apart.
         let room = self.pipeline.room(if self.db.sole_owner() { BATCHES_UNDER_WAY_MAX } else { 1 }).await;
+        if !self.db.sole_owner() {
+            self.settle().await?;
+        }
         let mut tx = self.db.begin(flow).await?;
         let mut state = self.state.lock().await;
         if !self.db.sole_owner() {
@@ -508,7 +511,7 @@ impl Ledger {
     /// The store can't be written.
     pub async fn fold(&self) -> Result<usize, Fault> {
         if !self.db.sole_owner() {
-            return self.write_back_left().await;
+            return self.settle().await.map(|()| 0); // who posts writes back; what is left of one who died is done here
         }
         let mut unfolded = self.unfolded.lock().await;
         let Some(mut state) = self.current().await else { return Ok(0) };

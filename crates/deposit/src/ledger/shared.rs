@@ -18,8 +18,8 @@ use crate::store::accounts::Fixed;
 /// Accounts of which is kept in memory what never changes; when there are more, all are forgotten.
 const DESCRIBED_MAX: usize = 65_536;
 
-/// How long the process that posted is given to write its balances back, before another does it in its place.
-const WRITING_BACK_MAX: Duration = Duration::from_millis(100);
+/// How long nothing may be written back that waits for it, before another than who posted it does it in his place.
+const WRITING_BACK_MAX: Duration = Duration::from_millis(200);
 /// Pause between two looks at how far balances are written back.
 const WRITING_BACK_PAUSE: Duration = Duration::from_millis(1);
 
@@ -139,29 +139,28 @@ impl Ledger {
     /// The store failed.
     pub(crate) async fn folded_through(&self, seq: u64) -> Result<(), Fault> {
         let mut tx = self.db.glance("deposit.folded").await?;
-        let mut began = ticks();
-        while store::accounts::folded(&mut tx).await? < seq {
-            if began.elapsed() >= WRITING_BACK_MAX {
+        let (mut last, mut since) = (0, ticks());
+        loop {
+            let folded = store::accounts::folded(&mut tx).await?;
+            if folded >= seq {
+                return Ok(());
+            }
+            if folded != last {
+                (last, since) = (folded, ticks());
+            } else if since.elapsed() >= WRITING_BACK_MAX {
                 self.write_back_stored().await?;
-                began = ticks();
             }
             tokio::time::sleep(WRITING_BACK_PAUSE).await;
         }
-        Ok(())
     }
 
-    /// Writes back what has long been waiting for it, as that of a process that died does.
+    /// Waits for what is being written back now: whoever then takes the place keeps others the less from posting.
     ///
     /// # Errors
     /// The store failed.
-    pub(super) async fn write_back_left(&self) -> Result<usize, Fault> {
-        let mut tx = self.db.glance("deposit.look").await?;
-        let reached = store::locked::reached(&mut tx).await?;
-        if store::accounts::folded(&mut tx).await? < reached {
-            drop(tx);
-            self.folded_through(reached).await?;
-        }
-        Ok(0)
+    pub(super) async fn settle(&self) -> Result<(), Fault> {
+        let reached = store::locked::reached(&mut self.db.glance("deposit.reached").await?).await?;
+        self.folded_through(reached).await
     }
 
     /// Writes all balances back from what is stored, up to the last posting that is durable.
@@ -169,6 +168,9 @@ impl Ledger {
         let mut tx = self.db.begin("deposit.write_back").await?;
         let mut from = store::locked::folded(&mut tx).await? + 1;
         let upto = store::locked::reached(&mut tx).await?;
+        if from > upto {
+            return Ok(()); // meanwhile it was done
+        }
         let mut state = self.blank(&mut tx).await?;
         while from <= upto {
             let rows = store::postings::range(&mut tx, from, upto, POSTINGS_PER_READ_MAX).await?;

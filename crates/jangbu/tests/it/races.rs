@@ -96,7 +96,9 @@ impl Two {
         assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Posted(..))));
     }
 
+    /// What is stored, with all balances written back.
     async fn rows(&self, sql: &str) -> Vec<Row> {
+        self.processes[1].ledger.fold().await.unwrap();
         self.processes[1].ledger.db.read("races").await.unwrap().query(sql, &[]).await.unwrap()
     }
 
@@ -125,6 +127,86 @@ fn posted(outcome: &Outcome) -> bool {
 
 fn newly(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Posted(_, false))
+}
+
+/// What a posting left of an account, as its answer says: number, serial, balance.
+fn left(outcome: &Outcome) -> (u64, u64, i64) {
+    let Outcome::Posted(posted, _) = outcome else { panic!("{outcome:?}") };
+    let leg = posted.posting.credit.or(posted.posting.debit).unwrap();
+    (leg.account, leg.serial, leg.balance)
+}
+
+/// Batches large enough that their balances are written behind them: whoever looks after an answer, through whichever
+/// process, sees what it says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_sees_what_was_answered() {
+    const ROUNDS: usize = 60;
+    let two = Arc::new(Two::with(40).await);
+    let caller = |n: usize| {
+        let two = Arc::clone(&two);
+        tokio::spawn(async move {
+            for round in 0..ROUNDS {
+                let accounts = (0..20).map(|i| two.accounts[(n * 7 + round + i) % 40]);
+                let credits = accounts.map(|account| two.fresh(Action::Credit { account, amount: 1, bank: "cash" }));
+                let outcomes = two.post(n % 2, credits.collect()).await;
+                for outcome in outcomes.iter().step_by(7) {
+                    let (no, serial, balance) = left(outcome);
+                    let through = &two.processes[(n + round) % 2].ledger;
+                    let seen = through.look(no, |account, _| (account.serial, account.ledger)).await.unwrap().unwrap();
+                    assert!(seen.0 >= serial, "account {no}: {seen:?} after {serial} was answered");
+                    assert_eq!(seen.1 - balance, i64::try_from(seen.0 - serial).unwrap(), "each credit is of one won");
+                }
+            }
+        })
+    };
+    for caller in (0..4).map(caller).collect::<Vec<_>>() {
+        caller.await.unwrap();
+    }
+    two.prove().await;
+}
+
+/// A process dies when its postings stand and their balances are not written back: others do it, also of holds, captures,
+/// reversals and interest, before they decide or look.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn balances_that_a_dead_process_left_are_written_back() {
+    let two = Two::with(12).await;
+    two.credit(1_000_000).await;
+    let held = two.post(0, vec![two.fresh(Action::Hold { account: two.accounts[3], amount: 300, until: None })]).await;
+    let Outcome::Posted(held, _) = &held[0] else { panic!("{held:?}") };
+    two.clock.advance_to("2025-03-06T10:00:00+09:00".parse::<Timestamp>().unwrap());
+    two.processes[0].ledger.fold().await.unwrap();
+    let db = &two.processes[0].ledger.db;
+    let mut tx = db.begin("races").await.unwrap();
+    tx.execute("CREATE TABLE before_it AS SELECT * FROM balance", &[]).await.unwrap();
+    let folded = store::accounts::folded(&mut tx).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let transfer = |i: usize| Action::Transfer { from: two.accounts[i], to: two.accounts[i + 1], amount: 10 };
+    let mut actions: Vec<Action> = (0..11).map(transfer).collect();
+    actions.push(Action::Capture { hold: held.posting.seq, amount: Some(100), bank: "cash" });
+    actions.push(Action::Hold { account: two.accounts[5], amount: 7, until: None });
+    actions.push(Action::Interest { account: two.accounts[7], due: None });
+    let outcomes = two.post(0, actions.into_iter().map(|action| two.fresh(action)).collect()).await;
+    assert!(outcomes.iter().all(posted), "{outcomes:?}");
+    two.processes[0].ledger.fold().await.unwrap();
+    let mut expected = Vec::new();
+    for account in &two.accounts {
+        let no = jangbu_deposit::domain::eligibility::number_of(*account);
+        expected.push(two.processes[0].ledger.look(no, |account, _| account.clone()).await.unwrap().unwrap());
+    }
+
+    // As if it had died.
+    let mut tx = db.begin("races").await.unwrap();
+    tx.execute("DELETE FROM balance", &[]).await.unwrap();
+    tx.execute("INSERT INTO balance SELECT * FROM before_it", &[]).await.unwrap();
+    store::accounts::set_folded(&mut tx, folded).await.unwrap();
+    tx.commit().await.unwrap();
+    let ledger = &two.processes[1].ledger;
+    for account in &expected {
+        let seen = ledger.look(account.no, |account, _| account.clone()).await.unwrap().unwrap();
+        assert_eq!(seen, *account);
+    }
+    two.prove().await;
 }
 
 /// Transfers both ways between few accounts, more than they can pay, and each key sent to both processes.
@@ -300,6 +382,77 @@ async fn batches_over_the_same_accounts_keep_every_serial() {
     assert_eq!(two.sum("SELECT COUNT(*) FROM posting WHERE kind = 3").await, i64::try_from(done).unwrap());
     let serials = two.sum("SELECT SUM(serial) FROM balance").await;
     assert_eq!(serials, i64::try_from(2 * done + 10).unwrap(), "no serial is lost, and none is given twice");
+}
+
+/// A command of any kind over few accounts; `known` are postings that it may refer to.
+fn any_action(two: &Two, dice: &Dice, known: &[u64]) -> Action {
+    let (n, amount) = (dice.u64() >> 8, 1 + i64::try_from(dice.u64() % 500).unwrap());
+    let account = |n: u64| two.accounts[usize::try_from(n % two.accounts.len() as u64).unwrap()];
+    let seq = known.get(usize::try_from(n).unwrap() % known.len().max(1)).copied().unwrap_or(1);
+    match dice.u64() % 12 {
+        0..2 => Action::Credit { account: account(n), amount, bank: "cash" },
+        2 => Action::Debit { account: account(n), amount, bank: "cash" },
+        3..7 => Action::Transfer { from: account(n), to: account(n + 1), amount },
+        7 => Action::Hold { account: account(n), amount, until: None },
+        8 => Action::Capture { hold: seq, amount: None, bank: "cash" },
+        9 => Action::Release { hold: seq },
+        10 => Action::Interest { account: account(n), due: None },
+        _ => {
+            // Only the place is looked at; the rest is read from the store.
+            let original = Original {
+                seq,
+                kind: jangbu_deposit::domain::command::Kind::Transfer,
+                debit: None,
+                credit: None,
+                bank: None,
+                amount: 0,
+                counted_on: two.day(),
+                reversed: false,
+            };
+            Action::Reversal { original: Some(original) }
+        }
+    }
+}
+
+/// Batches of every size and kind through both, while days pass, marks are set and memory is asked: the books hold, and what
+/// each of the two sees is what is stored.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_both_do_the_books_hold() {
+    const ROUNDS: u64 = 60;
+    let two = Arc::new(Two::with(30).await);
+    two.credit(10_000).await;
+    let caller = |n: usize| {
+        let two = Arc::clone(&two);
+        tokio::spawn(async move {
+            let (dice, mut known) = (Dice::seeded(n as u64), Vec::new());
+            for round in 0..ROUNDS {
+                let size = [1, 3, 12, 40][usize::try_from(dice.u64() % 4).unwrap()];
+                let commands = (0..size).map(|_| two.fresh(any_action(&two, &dice, &known))).collect();
+                for outcome in two.post(n % 2, commands).await {
+                    if let Outcome::Posted(posted, _) = outcome {
+                        known.push(posted.posting.seq);
+                    }
+                }
+                if n == 0 && round % 15 == 14 {
+                    let day = two.clock.now().micros() + 86_400_000_000;
+                    two.clock.advance_to(Timestamp::from_micros(day));
+                }
+                if n == 1 && round % 5 == 0 {
+                    let deed = Deed { who: "operator:1", what: "mark", subject: "it", reason: "a test", result: "done" };
+                    let mark = (Marks::WITHDRAWAL_STOP, round % 10 == 0);
+                    while let Err(fault) = set_mark(&two.processes[0].ledger, two.accounts[0], mark, &deed).await {
+                        assert!(fault.is_busy(), "{fault}");
+                    }
+                }
+            }
+        })
+    };
+    for caller in (0..6).map(caller).collect::<Vec<_>>() {
+        caller.await.unwrap();
+    }
+    two.prove().await;
+    assert!(two.sum("SELECT COUNT(*) FROM posting WHERE kind = 8 AND refused IS NULL").await > 0, "interest was paid");
+    assert!(two.sum("SELECT COUNT(*) FROM reversal").await > 0, "postings were undone");
 }
 
 /// What each keeps between its batches, and the other changes: a mark, the owner's standing, a balance, a key, terms.
