@@ -55,8 +55,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_a_few_statements_of_few_sizes() {
-        for (left, arity, rows) in
-            [(1, 3, 1), (7, 3, 7), (11, 3, 10), (200, 24, 192), (512, 24, 256), (5_000, 2, 256)]
+        for (left, arity, rows) in [(1, 3, 1), (7, 3, 7), (11, 3, 10), (200, 24, 192), (512, 24, 256), (5_000, 2, 256)]
         {
             assert_eq!(rows_at_once(left, arity), rows, "{left} rows of {arity}");
         }

@@ -11,7 +11,7 @@ use jangbu_contracts::customer::{Kind, StandingChangedV1};
 use jangbu_deposit::combiner::Combiner;
 use jangbu_deposit::domain::book::Marks;
 use jangbu_deposit::domain::command::{Action, Command, Original};
-use jangbu_deposit::flows::accounts::{Kept, Opening, open, set_mark};
+use jangbu_deposit::flows::accounts::{Kept, Opening, close, open, set_mark};
 use jangbu_deposit::flows::bulk::load_accounts;
 use jangbu_deposit::flows::post::Outcome;
 use jangbu_deposit::flows::standing;
@@ -438,7 +438,8 @@ async fn whatever_both_do_the_books_hold() {
                     two.clock.advance_to(Timestamp::from_micros(day));
                 }
                 if n == 1 && round % 5 == 0 {
-                    let deed = Deed { who: "operator:1", what: "mark", subject: "it", reason: "a test", result: "done" };
+                    let deed =
+                        Deed { who: "operator:1", what: "mark", subject: "it", reason: "a test", result: "done" };
                     let mark = (Marks::WITHDRAWAL_STOP, round % 10 == 0);
                     while let Err(fault) = set_mark(&two.processes[0].ledger, two.accounts[0], mark, &deed).await {
                         assert!(fault.is_busy(), "{fault}");
@@ -453,6 +454,61 @@ async fn whatever_both_do_the_books_hold() {
     two.prove().await;
     assert!(two.sum("SELECT COUNT(*) FROM posting WHERE kind = 8 AND refused IS NULL").await > 0, "interest was paid");
     assert!(two.sum("SELECT COUNT(*) FROM reversal").await > 0, "postings were undone");
+}
+
+/// More accounts than either has in memory, in batches of both, while the empty ones are closed: what one has to write back
+/// of accounts that the other does not know waits for him, and none is closed with money on its way to it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accounts_that_the_other_does_not_know_are_his_to_write_back() {
+    const ROUNDS: u64 = 40;
+    let two = Arc::new(Two::with(4_000).await);
+    let (over, closed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let any = |dice: &Dice, two: &Two| two.accounts[usize::try_from(dice.u64() % 4_000).unwrap()];
+    let caller = |n: usize| {
+        let (two, over) = (Arc::clone(&two), Arc::clone(&over));
+        tokio::spawn(async move {
+            let dice = Dice::seeded(n as u64);
+            for _ in 0..ROUNDS {
+                let credit = |_| two.fresh(Action::Credit { account: any(&dice, &two), amount: 5, bank: "cash" });
+                two.post(n % 2, (0..50).map(credit).collect()).await;
+            }
+            over.fetch_add(1, Ordering::SeqCst);
+        })
+    };
+    let closer = {
+        let (two, over, closed) = (Arc::clone(&two), Arc::clone(&over), Arc::clone(&closed));
+        tokio::spawn(async move {
+            let dice = Dice::seeded(9);
+            for n in 0.. {
+                if over.load(Ordering::SeqCst) == 6 {
+                    return;
+                }
+                let key = Key { caller: "service:races".into(), key: format!("c{n}") };
+                let ledger = &two.processes[usize::try_from(n % 2).unwrap()].ledger;
+                let answer = |shown: &Result<_, _>| Answer {
+                    status: if shown.is_ok() { 200 } else { 409 },
+                    body: String::new(),
+                };
+                match close(ledger, &key, n, (any(&dice, &two), two.day()), answer).await {
+                    Ok(Some(Kept::New(answer))) => {
+                        drop(closed.fetch_add(u64::from(answer.status == 200), Ordering::SeqCst))
+                    }
+                    Ok(_) => panic!("it is there, and asked for once"),
+                    Err(fault) => assert!(fault.is_busy(), "{fault}"),
+                }
+            }
+        })
+    };
+    for caller in (0..6).map(caller).collect::<Vec<_>>() {
+        caller.await.unwrap();
+    }
+    closer.await.unwrap();
+    two.prove().await;
+    let sql =
+        "SELECT COUNT(*), SUM(b.ledger) FROM account a JOIN balance b ON b.no = a.no WHERE a.closed_on IS NOT NULL";
+    let rows = two.rows(sql).await;
+    assert_eq!(rows[0].int(0).cast_unsigned(), closed.load(Ordering::SeqCst));
+    assert!(rows[0].int(0) > 0 && rows[0].int(1) == 0, "no money lies on the {} that were closed", rows[0].int(0));
 }
 
 /// What each keeps between its batches, and the other changes: a mark, the owner's standing, a balance, a key, terms.

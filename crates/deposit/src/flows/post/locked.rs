@@ -255,11 +255,7 @@ struct Sent {
 }
 
 /// One try; the commands come back where it fails.
-async fn attempt(
-    ledger: &Arc<Ledger>,
-    lane: &mut Lane,
-    commands: Vec<Command>,
-) -> (Result<Sent, Fault>, Vec<Command>) {
+async fn attempt(ledger: &Arc<Ledger>, lane: &mut Lane, commands: Vec<Command>) -> (Result<Sent, Fault>, Vec<Command>) {
     let begun = match lane.begun.take() {
         Some(begun) => Ok(begun),
         None => begin(ledger, lane.kept.take()).await,
