@@ -106,6 +106,26 @@ impl Two {
         self.rows(sql).await[0].opt_int(0).unwrap_or(0)
     }
 
+    /// Up to where balances are written back, with a copy of them.
+    async fn written_back(&self) -> u64 {
+        self.processes[0].ledger.fold().await.unwrap();
+        let mut tx = self.processes[0].ledger.db.begin("races").await.unwrap();
+        tx.execute("CREATE TABLE before_it AS SELECT * FROM balance", &[]).await.unwrap();
+        let folded = store::accounts::folded(&mut tx).await.unwrap();
+        tx.commit().await.unwrap();
+        folded
+    }
+
+    /// Leaves balances as they were, as if whoever posted since had died before he wrote them back.
+    async fn write_back_no_further_than(&self, folded: u64) {
+        self.processes[0].ledger.fold().await.unwrap();
+        let mut tx = self.processes[0].ledger.db.begin("races").await.unwrap();
+        tx.execute("DELETE FROM balance", &[]).await.unwrap();
+        tx.execute("INSERT INTO balance SELECT * FROM before_it", &[]).await.unwrap();
+        store::accounts::set_folded(&mut tx, folded).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     /// Proves the books, and that places follow each other.
     async fn prove(&self) {
         let proof = jangbu_deposit::proof::prove(&self.processes[0].ledger.db, &|_| {}).await.unwrap();
@@ -174,13 +194,7 @@ async fn balances_that_a_dead_process_left_are_written_back() {
     let held = two.post(0, vec![two.fresh(Action::Hold { account: two.accounts[3], amount: 300, until: None })]).await;
     let Outcome::Posted(held, _) = &held[0] else { panic!("{held:?}") };
     two.clock.advance_to("2025-03-06T10:00:00+09:00".parse::<Timestamp>().unwrap());
-    two.processes[0].ledger.fold().await.unwrap();
-    let db = &two.processes[0].ledger.db;
-    let mut tx = db.begin("races").await.unwrap();
-    tx.execute("CREATE TABLE before_it AS SELECT * FROM balance", &[]).await.unwrap();
-    let folded = store::accounts::folded(&mut tx).await.unwrap();
-    tx.commit().await.unwrap();
-
+    let before = two.written_back().await;
     let transfer = |i: usize| Action::Transfer { from: two.accounts[i], to: two.accounts[i + 1], amount: 10 };
     let mut actions: Vec<Action> = (0..11).map(transfer).collect();
     actions.push(Action::Capture { hold: held.posting.seq, amount: Some(100), bank: "cash" });
@@ -195,12 +209,7 @@ async fn balances_that_a_dead_process_left_are_written_back() {
         expected.push(two.processes[0].ledger.look(no, |account, _| account.clone()).await.unwrap().unwrap());
     }
 
-    // As if it had died.
-    let mut tx = db.begin("races").await.unwrap();
-    tx.execute("DELETE FROM balance", &[]).await.unwrap();
-    tx.execute("INSERT INTO balance SELECT * FROM before_it", &[]).await.unwrap();
-    store::accounts::set_folded(&mut tx, folded).await.unwrap();
-    tx.commit().await.unwrap();
+    two.write_back_no_further_than(before).await;
     let ledger = &two.processes[1].ledger;
     for account in &expected {
         let seen = ledger.look(account.no, |account, _| account.clone()).await.unwrap().unwrap();
@@ -412,6 +421,23 @@ fn any_action(two: &Two, dice: &Dice, known: &[u64]) -> Action {
             Action::Reversal { original: Some(original) }
         }
     }
+}
+
+/// One goes on posting after the other died: he does not take for written back what he has no account of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_goes_on_leaves_out_no_balance_of_the_dead() {
+    let two = Two::with(40).await;
+    let credits = |accounts: std::ops::Range<usize>| {
+        let credit = |n: usize| two.fresh(Action::Credit { account: two.accounts[n], amount: 5, bank: "cash" });
+        accounts.map(credit).collect::<Vec<_>>()
+    };
+    two.post(1, credits(0..10)).await;
+    let before = two.written_back().await;
+    two.post(0, credits(20..40)).await;
+    two.write_back_no_further_than(before).await;
+    two.post(1, credits(0..10)).await;
+    two.prove().await;
+    assert_eq!(two.sum("SELECT SUM(ledger) FROM balance").await, 40 * 5);
 }
 
 /// Batches of every size and kind through both, while days pass, marks are set and memory is asked: the books hold, and what
