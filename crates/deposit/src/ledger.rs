@@ -24,7 +24,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::domain::book::{Account, Book, Owner};
 use crate::domain::command::{Command, Kind};
-use crate::domain::decide::{self, Decided};
+use crate::domain::decide::{self, Decided, Posting};
 use crate::domain::keys::Keys;
 use crate::domain::terms::{History, Terms};
 use crate::pipeline::{BATCHES_UNDER_WAY_MAX, Flush, Pipeline, Room, Sent, Work};
@@ -38,7 +38,7 @@ const ACCOUNTS_PER_FOLD_MAX: usize = 1_024;
 /// more of the writer's time than the postings do.
 const FOLD_REST: u32 = 9;
 /// Postings read at once when state is rebuilt.
-const POSTINGS_PER_READ_MAX: u32 = 10_000;
+pub(crate) const POSTINGS_PER_READ_MAX: u32 = 10_000;
 
 /// Accounts' ids and currencies by their numbers.
 pub(crate) type Names = FxHashMap<u64, (AccountId, Currency)>;
@@ -455,7 +455,8 @@ impl Ledger {
         Ok(())
     }
 
-    async fn replay(&self, tx: &mut Tx, state: &mut State, posting: &decide::Posting) -> Result<(), Fault> {
+    /// Carries a stored posting out again, unless its accounts were written back since.
+    pub(crate) async fn replay(&self, tx: &mut Tx, state: &mut State, posting: &Posting) -> Result<(), Fault> {
         let mut moved = posting.movement();
         for leg in [&mut moved.debit, &mut moved.credit] {
             let Some(no) = *leg else { continue };

@@ -16,6 +16,7 @@ mod locked;
 mod write_back;
 
 pub use locked::Lane;
+pub(crate) use write_back::write_back_stored;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,7 +33,7 @@ use jangbu_platform::probe;
 
 use crate::domain::book::{Account, Book, Day, Hold};
 use crate::domain::command::{Action, Command, Kind};
-use crate::domain::decide::{self, Decided, Movement, Posting, Refusal};
+use crate::domain::decide::{self, Decided, Posting, Refusal};
 use crate::domain::eligibility::{find, number_of};
 use crate::domain::interest::{self, Interest};
 use crate::domain::keys::Seen;
@@ -559,17 +560,6 @@ impl Batch {
             store::outbox::insert(tx, *first, *last).await?;
         }
         Ok(())
-    }
-
-    /// What it does, in order: each key that makes a row, and what its posting moves.
-    fn done(&self) -> impl Iterator<Item = (&str, Option<Movement>)> {
-        self.fresh.iter().map(|(i, _)| {
-            let moved = match &self.outcomes[*i] {
-                Outcome::Posted(posted, _) => Some(posted.posting.movement()),
-                _ => None,
-            };
-            (self.commands[*i].key.as_str(), moved)
-        })
     }
 
     /// Its interest payments: posting, account, id, figures.

@@ -8,10 +8,10 @@ use std::time::Duration;
 use jangbu_kernel::id::{AccountId, CustomerId};
 use jangbu_platform::clock::ticks;
 use jangbu_platform::db::{Fault, Tx};
-use jangbu_platform::probe;
 
-use super::{Ledger, Names, POSTINGS_PER_READ_MAX, Product, State};
+use super::{Ledger, Names, Product, State};
 use crate::domain::book::{Account, Owner};
+use crate::flows::post::write_back_stored;
 use crate::store;
 use crate::store::accounts::Fixed;
 
@@ -148,7 +148,7 @@ impl Ledger {
             if folded != last {
                 (last, since) = (folded, ticks());
             } else if since.elapsed() >= WRITING_BACK_MAX {
-                self.write_back_stored().await?;
+                write_back_stored(self).await?;
             }
             tokio::time::sleep(WRITING_BACK_PAUSE).await;
         }
@@ -161,31 +161,6 @@ impl Ledger {
     pub(super) async fn settle(&self) -> Result<(), Fault> {
         let reached = store::locked::reached(&mut self.db.glance("deposit.reached").await?).await?;
         self.folded_through(reached).await
-    }
-
-    /// Writes all balances back from what is stored, up to the last posting that is durable.
-    async fn write_back_stored(&self) -> Result<(), Fault> {
-        let mut tx = self.db.begin("deposit.write_back").await?;
-        let mut from = store::locked::folded(&mut tx).await? + 1;
-        let upto = store::locked::reached(&mut tx).await?;
-        if from > upto {
-            return Ok(()); // meanwhile it was done
-        }
-        let mut state = self.blank(&mut tx).await?;
-        while from <= upto {
-            let rows = store::postings::range(&mut tx, from, upto, POSTINGS_PER_READ_MAX).await?;
-            let Some(last) = rows.last() else { break };
-            from = last.seq + 1;
-            for posting in rows.iter().filter_map(|row| row.posting.as_ref()) {
-                self.replay(&mut tx, &mut state, posting).await?;
-            }
-        }
-        let touched = state.take_touched();
-        let accounts: Vec<&Account> = touched.iter().filter_map(|no| state.book.accounts.get(*no)).collect();
-        store::locked::write_balances(&mut tx, &accounts).await?;
-        store::accounts::set_folded(&mut tx, upto).await?;
-        probe::reached("balances-written-back-for-another");
-        tx.commit().await
     }
 
     /// The greatest account number given out, of a state that is about to give out the next: nobody else does until the

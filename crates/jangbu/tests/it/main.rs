@@ -17,6 +17,7 @@ mod positions;
 mod proved;
 mod races;
 mod races_exchange;
+mod races_written_back;
 mod running;
 mod server;
 mod shared;

@@ -11,7 +11,7 @@ use jangbu_contracts::customer::{Kind, StandingChangedV1};
 use jangbu_deposit::combiner::Combiner;
 use jangbu_deposit::domain::book::Marks;
 use jangbu_deposit::domain::command::{Action, Command, Original};
-use jangbu_deposit::flows::accounts::{Kept, Opening, close, open, set_mark};
+use jangbu_deposit::flows::accounts::{Kept, Opening, open, set_mark};
 use jangbu_deposit::flows::bulk::load_accounts;
 use jangbu_deposit::flows::post::Outcome;
 use jangbu_deposit::flows::standing;
@@ -28,23 +28,23 @@ use jangbu_platform::dice::Dice;
 use jangbu_platform::migrate;
 
 /// One of the processes: its own connections, its own memory.
-struct Process {
-    ledger: Arc<Ledger>,
-    combiner: Combiner,
+pub(super) struct Process {
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) combiner: Combiner,
 }
 
 /// Two processes, and the server that they share.
-struct Two {
-    processes: [Process; 2],
-    accounts: Vec<AccountId>,
-    clock: Arc<ManualClock>,
+pub(super) struct Two {
+    pub(super) processes: [Process; 2],
+    pub(super) accounts: Vec<AccountId>,
+    pub(super) clock: Arc<ManualClock>,
     keys: AtomicU64,
     _dir: tempfile::TempDir,
     _server: Server,
 }
 
 impl Two {
-    async fn with(accounts: u32) -> Two {
+    pub(super) async fn with(accounts: u32) -> Two {
         let dir = tempfile::tempdir().unwrap();
         let server = Server::mysql(dir.path()).unwrap();
         let url = server.database(&format!("races_{}_{}", std::process::id(), Dice::from_os().u64()));
@@ -66,7 +66,7 @@ impl Two {
         Two { processes, accounts, clock, keys: AtomicU64::new(0), _dir: dir, _server: server }
     }
 
-    fn day(&self) -> BusinessDate {
+    pub(super) fn day(&self) -> BusinessDate {
         self.clock.now().business_date(UtcOffset::SEOUL)
     }
 
@@ -76,12 +76,12 @@ impl Two {
     }
 
     /// A command under a key of its own.
-    fn fresh(&self, action: Action) -> Command {
+    pub(super) fn fresh(&self, action: Action) -> Command {
         self.command(&format!("n{:08}", self.keys.fetch_add(1, Ordering::SeqCst)), action)
     }
 
     /// Has a process post commands, again as long as it is busy.
-    async fn post(&self, process: usize, commands: Vec<Command>) -> Vec<Outcome> {
+    pub(super) async fn post(&self, process: usize, commands: Vec<Command>) -> Vec<Outcome> {
         loop {
             match self.processes[process].combiner.post(commands.clone()).await {
                 Ok(outcomes) => return outcomes,
@@ -90,44 +90,25 @@ impl Two {
         }
     }
 
-    async fn credit(&self, amount: i64) {
+    pub(super) async fn credit(&self, amount: i64) {
         let credit = |account: &AccountId| self.fresh(Action::Credit { account: *account, amount, bank: "cash" });
         let outcomes = self.post(0, self.accounts.iter().map(credit).collect()).await;
         assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Posted(..))));
     }
 
     /// What is stored, with all balances written back.
-    async fn rows(&self, sql: &str) -> Vec<Row> {
+    pub(super) async fn rows(&self, sql: &str) -> Vec<Row> {
         self.processes[1].ledger.fold().await.unwrap();
         self.processes[1].ledger.db.read("races").await.unwrap().query(sql, &[]).await.unwrap()
     }
 
-    async fn sum(&self, sql: &str) -> i64 {
+    pub(super) async fn sum(&self, sql: &str) -> i64 {
         self.rows(sql).await[0].opt_int(0).unwrap_or(0)
     }
 
-    /// Up to where balances are written back, with a copy of them.
-    async fn written_back(&self) -> u64 {
-        self.processes[0].ledger.fold().await.unwrap();
-        let mut tx = self.processes[0].ledger.db.begin("races").await.unwrap();
-        tx.execute("CREATE TABLE before_it AS SELECT * FROM balance", &[]).await.unwrap();
-        let folded = store::accounts::folded(&mut tx).await.unwrap();
-        tx.commit().await.unwrap();
-        folded
-    }
-
-    /// Leaves balances as they were, as if whoever posted since had died before he wrote them back.
-    async fn write_back_no_further_than(&self, folded: u64) {
-        self.processes[0].ledger.fold().await.unwrap();
-        let mut tx = self.processes[0].ledger.db.begin("races").await.unwrap();
-        tx.execute("DELETE FROM balance", &[]).await.unwrap();
-        tx.execute("INSERT INTO balance SELECT * FROM before_it", &[]).await.unwrap();
-        store::accounts::set_folded(&mut tx, folded).await.unwrap();
-        tx.commit().await.unwrap();
-    }
-
     /// Proves the books, and that places follow each other.
-    async fn prove(&self) {
+    pub(super) async fn prove(&self) {
+        self.processes[0].ledger.fold().await.unwrap(); // else what is not written back yet is left out
         let proof = jangbu_deposit::proof::prove(&self.processes[0].ledger.db, &|_| {}).await.unwrap();
         assert_eq!(proof.breaks.count(), 0, "{:?}", proof.breaks.told);
         let rows = self.rows("SELECT COUNT(*), MIN(seq), MAX(seq) FROM posting").await;
@@ -141,81 +122,12 @@ fn xxhash(key: &str) -> u64 {
     key.bytes().fold(7, |hash, byte| hash.wrapping_mul(31).wrapping_add(u64::from(byte)))
 }
 
-fn posted(outcome: &Outcome) -> bool {
+pub(super) fn posted(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Posted(..))
 }
 
 fn newly(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Posted(_, false))
-}
-
-/// What a posting left of an account, as its answer says: number, serial, balance.
-fn left(outcome: &Outcome) -> (u64, u64, i64) {
-    let Outcome::Posted(posted, _) = outcome else { panic!("{outcome:?}") };
-    let leg = posted.posting.credit.or(posted.posting.debit).unwrap();
-    (leg.account, leg.serial, leg.balance)
-}
-
-/// Batches large enough that their balances are written behind them: whoever looks after an answer, through whichever
-/// process, sees what it says.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_look_sees_what_was_answered() {
-    const ROUNDS: usize = 60;
-    let two = Arc::new(Two::with(40).await);
-    let caller = |n: usize| {
-        let two = Arc::clone(&two);
-        tokio::spawn(async move {
-            for round in 0..ROUNDS {
-                let accounts = (0..20).map(|i| two.accounts[(n * 7 + round + i) % 40]);
-                let credits = accounts.map(|account| two.fresh(Action::Credit { account, amount: 1, bank: "cash" }));
-                let outcomes = two.post(n % 2, credits.collect()).await;
-                for outcome in outcomes.iter().step_by(7) {
-                    let (no, serial, balance) = left(outcome);
-                    let through = &two.processes[(n + round) % 2].ledger;
-                    let seen = through.look(no, |account, _| (account.serial, account.ledger)).await.unwrap().unwrap();
-                    assert!(seen.0 >= serial, "account {no}: {seen:?} after {serial} was answered");
-                    assert_eq!(seen.1 - balance, i64::try_from(seen.0 - serial).unwrap(), "each credit is of one won");
-                }
-            }
-        })
-    };
-    for caller in (0..4).map(caller).collect::<Vec<_>>() {
-        caller.await.unwrap();
-    }
-    two.prove().await;
-}
-
-/// A process dies when its postings stand and their balances are not written back: others do it, also of holds, captures,
-/// reversals and interest, before they decide or look.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn balances_that_a_dead_process_left_are_written_back() {
-    let two = Two::with(12).await;
-    two.credit(1_000_000).await;
-    let held = two.post(0, vec![two.fresh(Action::Hold { account: two.accounts[3], amount: 300, until: None })]).await;
-    let Outcome::Posted(held, _) = &held[0] else { panic!("{held:?}") };
-    two.clock.advance_to("2025-03-06T10:00:00+09:00".parse::<Timestamp>().unwrap());
-    let before = two.written_back().await;
-    let transfer = |i: usize| Action::Transfer { from: two.accounts[i], to: two.accounts[i + 1], amount: 10 };
-    let mut actions: Vec<Action> = (0..11).map(transfer).collect();
-    actions.push(Action::Capture { hold: held.posting.seq, amount: Some(100), bank: "cash" });
-    actions.push(Action::Hold { account: two.accounts[5], amount: 7, until: None });
-    actions.push(Action::Interest { account: two.accounts[7], due: None });
-    let outcomes = two.post(0, actions.into_iter().map(|action| two.fresh(action)).collect()).await;
-    assert!(outcomes.iter().all(posted), "{outcomes:?}");
-    two.processes[0].ledger.fold().await.unwrap();
-    let mut expected = Vec::new();
-    for account in &two.accounts {
-        let no = jangbu_deposit::domain::eligibility::number_of(*account);
-        expected.push(two.processes[0].ledger.look(no, |account, _| account.clone()).await.unwrap().unwrap());
-    }
-
-    two.write_back_no_further_than(before).await;
-    let ledger = &two.processes[1].ledger;
-    for account in &expected {
-        let seen = ledger.look(account.no, |account, _| account.clone()).await.unwrap().unwrap();
-        assert_eq!(seen, *account);
-    }
-    two.prove().await;
 }
 
 /// Transfers both ways between few accounts, more than they can pay, and each key sent to both processes.
@@ -423,23 +335,6 @@ fn any_action(two: &Two, dice: &Dice, known: &[u64]) -> Action {
     }
 }
 
-/// One goes on posting after the other died: he does not take for written back what he has no account of.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_goes_on_leaves_out_no_balance_of_the_dead() {
-    let two = Two::with(40).await;
-    let credits = |accounts: std::ops::Range<usize>| {
-        let credit = |n: usize| two.fresh(Action::Credit { account: two.accounts[n], amount: 5, bank: "cash" });
-        accounts.map(credit).collect::<Vec<_>>()
-    };
-    two.post(1, credits(0..10)).await;
-    let before = two.written_back().await;
-    two.post(0, credits(20..40)).await;
-    two.write_back_no_further_than(before).await;
-    two.post(1, credits(0..10)).await;
-    two.prove().await;
-    assert_eq!(two.sum("SELECT SUM(ledger) FROM balance").await, 40 * 5);
-}
-
 /// Batches of every size and kind through both, while days pass, marks are set and memory is asked: the books hold, and what
 /// each of the two sees is what is stored.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -480,61 +375,6 @@ async fn whatever_both_do_the_books_hold() {
     two.prove().await;
     assert!(two.sum("SELECT COUNT(*) FROM posting WHERE kind = 8 AND refused IS NULL").await > 0, "interest was paid");
     assert!(two.sum("SELECT COUNT(*) FROM reversal").await > 0, "postings were undone");
-}
-
-/// More accounts than either has in memory, in batches of both, while the empty ones are closed: what one has to write back
-/// of accounts that the other does not know waits for him, and none is closed with money on its way to it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn accounts_that_the_other_does_not_know_are_his_to_write_back() {
-    const ROUNDS: u64 = 40;
-    let two = Arc::new(Two::with(4_000).await);
-    let (over, closed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-    let any = |dice: &Dice, two: &Two| two.accounts[usize::try_from(dice.u64() % 4_000).unwrap()];
-    let caller = |n: usize| {
-        let (two, over) = (Arc::clone(&two), Arc::clone(&over));
-        tokio::spawn(async move {
-            let dice = Dice::seeded(n as u64);
-            for _ in 0..ROUNDS {
-                let credit = |_| two.fresh(Action::Credit { account: any(&dice, &two), amount: 5, bank: "cash" });
-                two.post(n % 2, (0..50).map(credit).collect()).await;
-            }
-            over.fetch_add(1, Ordering::SeqCst);
-        })
-    };
-    let closer = {
-        let (two, over, closed) = (Arc::clone(&two), Arc::clone(&over), Arc::clone(&closed));
-        tokio::spawn(async move {
-            let dice = Dice::seeded(9);
-            for n in 0.. {
-                if over.load(Ordering::SeqCst) == 6 {
-                    return;
-                }
-                let key = Key { caller: "service:races".into(), key: format!("c{n}") };
-                let ledger = &two.processes[usize::try_from(n % 2).unwrap()].ledger;
-                let answer = |shown: &Result<_, _>| Answer {
-                    status: if shown.is_ok() { 200 } else { 409 },
-                    body: String::new(),
-                };
-                match close(ledger, &key, n, (any(&dice, &two), two.day()), answer).await {
-                    Ok(Some(Kept::New(answer))) => {
-                        drop(closed.fetch_add(u64::from(answer.status == 200), Ordering::SeqCst))
-                    }
-                    Ok(_) => panic!("it is there, and asked for once"),
-                    Err(fault) => assert!(fault.is_busy(), "{fault}"),
-                }
-            }
-        })
-    };
-    for caller in (0..6).map(caller).collect::<Vec<_>>() {
-        caller.await.unwrap();
-    }
-    closer.await.unwrap();
-    two.prove().await;
-    let sql =
-        "SELECT COUNT(*), SUM(b.ledger) FROM account a JOIN balance b ON b.no = a.no WHERE a.closed_on IS NOT NULL";
-    let rows = two.rows(sql).await;
-    assert_eq!(rows[0].int(0).cast_unsigned(), closed.load(Ordering::SeqCst));
-    assert!(rows[0].int(0) > 0 && rows[0].int(1) == 0, "no money lies on the {} that were closed", rows[0].int(0));
 }
 
 /// What each keeps between its batches, and the other changes: a mark, the owner's standing, a balance, a key, terms.

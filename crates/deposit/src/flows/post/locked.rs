@@ -171,7 +171,7 @@ impl Memory {
         (self.at.seq, self.at.token) = (self.state.seq, ledger.dice.u64());
         let told = self.told > 0;
         self.told = self.told.saturating_sub(1);
-        let news = if told { news::pack(before + 1, batch.done()) } else { None };
+        let news = if told { news::pack(before + 1, done(batch)) } else { None };
         store::locked::set_place(tx, self.at.seq, self.at.token, news.as_deref()).await?;
         let touched = self.state.take_touched();
         let accounts = touched.iter().filter_map(|no| self.state.book.accounts.get(*no));
@@ -212,6 +212,17 @@ fn replay(state: &mut State, behind: &mut Behind, moved: &Movement) -> bool {
     }
     decide::replay(&mut state.book, moved, None);
     covers
+}
+
+/// What a batch does, in order: each key that makes a row, and what its posting moves.
+fn done(batch: &Batch) -> impl Iterator<Item = (&str, Option<Movement>)> {
+    batch.fresh.iter().map(|(i, _)| {
+        let moved = match &batch.outcomes[*i] {
+            Outcome::Posted(posted, _) => Some(posted.posting.movement()),
+            _ => None,
+        };
+        (batch.commands[*i].key.as_str(), moved)
+    })
 }
 
 /// Decides a batch at the instance's place and sends it on its way.

@@ -13,7 +13,7 @@ use jangbu_platform::db::{Fault, Tx};
 use jangbu_platform::{probe, task};
 
 use crate::domain::book::Account;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, POSTINGS_PER_READ_MAX};
 use crate::pipeline::{Flush, gone};
 use crate::store;
 
@@ -131,4 +131,33 @@ async fn write_once(ledger: &Ledger, accounts: &[&Account], run: &Run) -> Result
     store::locked::write_balances(&mut tx, &newer).await?;
     store::accounts::set_folded(&mut tx, run.upto).await?;
     tx.commit().await.map(|()| true)
+}
+
+/// Writes all balances back from the postings, up to the last one that is durable: those of a process that died, which
+/// nobody has in memory.
+///
+/// # Errors
+/// The store failed.
+pub(crate) async fn write_back_stored(ledger: &Ledger) -> Result<(), Fault> {
+    let mut tx = ledger.db.begin("deposit.write_back").await?;
+    let mut from = store::locked::folded(&mut tx).await? + 1;
+    let upto = store::locked::reached(&mut tx).await?;
+    if from > upto {
+        return Ok(()); // meanwhile it was done
+    }
+    let mut state = ledger.blank(&mut tx).await?;
+    while from <= upto {
+        let rows = store::postings::range(&mut tx, from, upto, POSTINGS_PER_READ_MAX).await?;
+        let Some(last) = rows.last() else { break };
+        from = last.seq + 1;
+        for posting in rows.iter().filter_map(|row| row.posting.as_ref()) {
+            ledger.replay(&mut tx, &mut state, posting).await?;
+        }
+    }
+    let touched = state.take_touched();
+    let accounts: Vec<&Account> = touched.iter().filter_map(|no| state.book.accounts.get(*no)).collect();
+    store::locked::write_balances(&mut tx, &accounts).await?;
+    store::accounts::set_folded(&mut tx, upto).await?;
+    probe::reached("balances-written-back-for-another");
+    tx.commit().await
 }

@@ -1,0 +1,177 @@
+//! Balances that are written back behind the postings, by two processes of one instance on one MariaDB, one of which may die
+//! in between.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jangbu_deposit::domain::command::{Action, Command};
+use jangbu_deposit::domain::eligibility::number_of;
+use jangbu_deposit::flows::accounts::{Kept, close};
+use jangbu_deposit::flows::post::Outcome;
+use jangbu_deposit::store;
+use jangbu_kernel::id::AccountId;
+use jangbu_kernel::time::Timestamp;
+use jangbu_platform::db::{Answer, Key};
+use jangbu_platform::dice::Dice;
+
+use super::races::{Two, posted};
+
+impl Two {
+    /// Up to where balances are written back, with a copy of them.
+    async fn written_back(&self) -> u64 {
+        self.processes[0].ledger.fold().await.unwrap();
+        let mut tx = self.processes[0].ledger.db.begin("races").await.unwrap();
+        tx.execute("CREATE TABLE before_it AS SELECT * FROM balance", &[]).await.unwrap();
+        let folded = store::accounts::folded(&mut tx).await.unwrap();
+        tx.commit().await.unwrap();
+        folded
+    }
+
+    /// Leaves balances as they were, as if whoever posted since had died before he wrote them back.
+    async fn write_back_no_further_than(&self, folded: u64) {
+        self.processes[0].ledger.fold().await.unwrap();
+        let mut tx = self.processes[0].ledger.db.begin("races").await.unwrap();
+        tx.execute("DELETE FROM balance", &[]).await.unwrap();
+        tx.execute("INSERT INTO balance SELECT * FROM before_it", &[]).await.unwrap();
+        store::accounts::set_folded(&mut tx, folded).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    /// Credits of five won to accounts.
+    fn credits(&self, accounts: impl Iterator<Item = AccountId>) -> Vec<Command> {
+        accounts.map(|account| self.fresh(Action::Credit { account, amount: 5, bank: "cash" })).collect()
+    }
+}
+
+/// What a posting left of an account, as its answer says: number, serial, balance.
+fn left(outcome: &Outcome) -> (u64, u64, i64) {
+    let Outcome::Posted(posted, _) = outcome else { panic!("{outcome:?}") };
+    let leg = posted.posting.credit.or(posted.posting.debit).unwrap();
+    (leg.account, leg.serial, leg.balance)
+}
+
+/// Batches large enough that their balances are written behind them: whoever looks after an answer, through whichever
+/// process, sees what it says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_sees_what_was_answered() {
+    const ROUNDS: usize = 60;
+    let two = Arc::new(Two::with(40).await);
+    let caller = |n: usize| {
+        let two = Arc::clone(&two);
+        tokio::spawn(async move {
+            for round in 0..ROUNDS {
+                let accounts = (0..20).map(|i| two.accounts[(n * 7 + round + i) % 40]);
+                let outcomes = two.post(n % 2, two.credits(accounts)).await;
+                for outcome in outcomes.iter().step_by(7) {
+                    let (no, serial, balance) = left(outcome);
+                    let through = &two.processes[(n + round) % 2].ledger;
+                    let seen = through.look(no, |account, _| (account.serial, account.ledger)).await.unwrap().unwrap();
+                    assert!(seen.0 >= serial, "account {no}: {seen:?} after {serial} was answered");
+                    assert_eq!(seen.1 - balance, 5 * i64::try_from(seen.0 - serial).unwrap(), "account {no}");
+                }
+            }
+        })
+    };
+    for caller in (0..4).map(caller).collect::<Vec<_>>() {
+        caller.await.unwrap();
+    }
+    two.prove().await;
+}
+
+/// A process dies when its postings stand and their balances are not written back: others do it, also of holds, captures,
+/// reversals and interest, before they decide or look.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn balances_that_a_dead_process_left_are_written_back() {
+    let two = Two::with(12).await;
+    two.credit(1_000_000).await;
+    let held = two.post(0, vec![two.fresh(Action::Hold { account: two.accounts[3], amount: 300, until: None })]).await;
+    let Outcome::Posted(held, _) = &held[0] else { panic!("{held:?}") };
+    two.clock.advance_to("2025-03-06T10:00:00+09:00".parse::<Timestamp>().unwrap());
+    let before = two.written_back().await;
+    let transfer = |i: usize| Action::Transfer { from: two.accounts[i], to: two.accounts[i + 1], amount: 10 };
+    let mut actions: Vec<Action> = (0..11).map(transfer).collect();
+    actions.push(Action::Capture { hold: held.posting.seq, amount: Some(100), bank: "cash" });
+    actions.push(Action::Hold { account: two.accounts[5], amount: 7, until: None });
+    actions.push(Action::Interest { account: two.accounts[7], due: None });
+    let outcomes = two.post(0, actions.into_iter().map(|action| two.fresh(action)).collect()).await;
+    assert!(outcomes.iter().all(posted), "{outcomes:?}");
+    two.processes[0].ledger.fold().await.unwrap();
+    let mut expected = Vec::new();
+    for account in &two.accounts {
+        let no = number_of(*account);
+        expected.push(two.processes[0].ledger.look(no, |account, _| account.clone()).await.unwrap().unwrap());
+    }
+
+    two.write_back_no_further_than(before).await;
+    let ledger = &two.processes[1].ledger;
+    for account in &expected {
+        let seen = ledger.look(account.no, |account, _| account.clone()).await.unwrap().unwrap();
+        assert_eq!(seen, *account);
+    }
+    two.prove().await;
+}
+
+/// One goes on posting after the other died: he does not take for written back what he has no account of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_goes_on_leaves_out_no_balance_of_the_dead() {
+    let two = Two::with(40).await;
+    let credits = |numbers: std::ops::Range<usize>| two.credits(two.accounts[numbers].iter().copied());
+    two.post(1, credits(0..10)).await;
+    let before = two.written_back().await;
+    two.post(0, credits(20..40)).await;
+    two.write_back_no_further_than(before).await;
+    two.post(1, credits(0..10)).await;
+    two.prove().await;
+    assert_eq!(two.sum("SELECT SUM(ledger) FROM balance").await, 40 * 5);
+}
+
+/// More accounts than either has in memory, in batches of both, while the empty ones are closed: what one has to write back
+/// of accounts that the other does not know waits for him, and none is closed with money on its way to it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accounts_that_the_other_does_not_know_are_his_to_write_back() {
+    const ROUNDS: u64 = 40;
+    let two = Arc::new(Two::with(4_000).await);
+    let over = Arc::new(AtomicU64::new(0));
+    let any = |dice: &Dice, two: &Two| two.accounts[usize::try_from(dice.u64() % 4_000).unwrap()];
+    let caller = |n: usize| {
+        let (two, over) = (Arc::clone(&two), Arc::clone(&over));
+        tokio::spawn(async move {
+            let dice = Dice::seeded(n as u64);
+            for _ in 0..ROUNDS {
+                two.post(n % 2, two.credits((0..50).map(|_| any(&dice, &two)))).await;
+            }
+            over.fetch_add(1, Ordering::SeqCst);
+        })
+    };
+    let closer = {
+        let (two, over) = (Arc::clone(&two), Arc::clone(&over));
+        tokio::spawn(async move {
+            let (dice, mut closes, mut n) = (Dice::seeded(9), 0, 0);
+            while over.load(Ordering::SeqCst) < 6 {
+                n += 1;
+                let key = Key { caller: "service:races".into(), key: format!("c{n}") };
+                let ledger = &two.processes[usize::try_from(n % 2).unwrap()].ledger;
+                let answer = |shown: &Result<_, _>| Answer {
+                    status: if shown.is_ok() { 200 } else { 409 },
+                    body: String::new(),
+                };
+                match close(ledger, &key, n, (any(&dice, &two), two.day()), answer).await {
+                    Ok(Some(Kept::New(answer))) => closes += u64::from(answer.status == 200),
+                    Ok(_) => panic!("it is there, and asked for once"),
+                    Err(fault) => assert!(fault.is_busy(), "{fault}"),
+                }
+            }
+            closes
+        })
+    };
+    for caller in (0..6).map(caller).collect::<Vec<_>>() {
+        caller.await.unwrap();
+    }
+    let closes: u64 = closer.await.unwrap();
+    two.prove().await;
+    let sql =
+        "SELECT COUNT(*), SUM(b.ledger) FROM account a JOIN balance b ON b.no = a.no WHERE a.closed_on IS NOT NULL";
+    let rows = two.rows(sql).await;
+    assert_eq!(rows[0].int(0).cast_unsigned(), closes);
+    assert!(rows[0].int(0) > 0 && rows[0].int(1) == 0, "no money lies on the {} that were closed", rows[0].int(0));
+}
