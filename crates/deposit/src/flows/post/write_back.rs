@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt as _;
 use jangbu_platform::db::{Fault, Tx};
-use jangbu_platform::{probe, task};
+use jangbu_platform::task;
 
 use crate::domain::book::Account;
 use crate::ledger::{Ledger, POSTINGS_PER_READ_MAX};
@@ -91,7 +91,6 @@ async fn write(
         let at = waiting.partition_point(|other| other.before < run.before);
         match at.checked_sub(1).map(|at| &mut waiting[at]).filter(|last| last.upto == run.before) {
             Some(last) => {
-                probe::reached("balances-of-several-batches-written-back-at-once");
                 last.accounts.extend(run.accounts);
                 last.upto = run.upto;
             }
@@ -158,6 +157,5 @@ pub(crate) async fn write_back_stored(ledger: &Ledger) -> Result<(), Fault> {
     let accounts: Vec<&Account> = touched.iter().filter_map(|no| state.book.accounts.get(*no)).collect();
     store::locked::write_balances(&mut tx, &accounts).await?;
     store::accounts::set_folded(&mut tx, upto).await?;
-    probe::reached("balances-written-back-for-another");
     tx.commit().await
 }
