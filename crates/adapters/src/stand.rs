@@ -67,6 +67,7 @@ fn install(dir: &Path) -> Result<()> {
     let made = Command::new("mariadb-install-db")
         .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
         .arg(format!("--datadir={}", dir.display()))
+        .env("TMPDIR", dir.parent().unwrap_or(dir)) // installations side by side would take each other's tables for theirs
         .output()
         .map_err(|e| {
             let how = format!("install mariadb-server, or name a server in {MYSQL_VARIABLE}");

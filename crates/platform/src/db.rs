@@ -409,6 +409,17 @@ impl Tx {
         self.note(done)
     }
 
+    /// Runs a statement of integers and bytes at the commit, if not before: no later statement of this unit of work may rest
+    /// on it, and when it fails the commit does. It costs no round trip.
+    ///
+    /// # Errors
+    /// As [`Tx::execute`].
+    pub async fn execute_last(&mut self, sql: &str, params: &[Value<'_>]) -> Result<(), Fault> {
+        self.usable()?;
+        let done = self.unit.execute_last(sql, params).await;
+        self.note(done)
+    }
+
     /// Inserts one row; a duplicate key is a value and leaves the unit of work usable.
     ///
     /// # Errors

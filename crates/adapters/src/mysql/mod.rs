@@ -6,6 +6,7 @@
 //! | `read` | one |
 //! | a statement | one, and one more when the connection prepares it for the first time |
 //! | an insert of many rows | one per power of two in their number, or fewer |
+//! | a last statement | none: it goes with the commit |
 //! | `commit` | one, carried to its end even if nobody waits for it any more |
 //! | drop | one, after the caller has gone on, and none where nothing was done |
 //!

@@ -37,7 +37,7 @@ pub(super) use run;
 /// Connections of one use.
 pub(super) struct Pool {
     opts: Opts,
-    kin: Kin,
+    pub(super) kin: Kin,
     pub(super) used: Use,
     limits: Limits,
     idle: Mutex<Vec<Conn>>,

@@ -1,8 +1,10 @@
 //! Statements as the server is given them.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use jangbu_platform::db::engine::group;
+use jangbu_platform::db::{Fault, Value};
 
 /// Parameters of one prepared statement: the protocol counts them in 16 bits.
 const PARAMETERS_MAX: usize = u16::MAX as usize;
@@ -30,6 +32,33 @@ pub(super) fn insert(sql: &str, arity: usize, rows: usize) -> String {
         values.push_str(&row);
     }
     sql.replacen("(?*)", &values, 1)
+}
+
+/// A statement with its values in it: integers and bytes, which no setting of a server reads otherwise.
+///
+/// # Errors
+/// Texts are not put into statements.
+pub(super) fn with_values(sql: &str, params: &[Value<'_>]) -> Result<String, Fault> {
+    let mut parts = sql.split('?');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    let mut params = params.iter();
+    for part in parts {
+        match params.next() {
+            Some(Value::Int(n)) => write!(text, "{n}").expect("a text takes all"),
+            Some(Value::Bytes(bytes)) => {
+                text.push_str("x'");
+                bytes.iter().for_each(|byte| write!(text, "{byte:02x}").expect("a text takes all"));
+                text.push('\'');
+            }
+            Some(Value::Null) => text.push_str("NULL"),
+            Some(Value::Text(_)) | None => {
+                let why = "its values are not integers and bytes".into();
+                return Err(Fault::Storage { doing: sql.to_owned(), why });
+            }
+        }
+        text.push_str(part);
+    }
+    Ok(text)
 }
 
 /// A statement of a snapshot: it waits for nobody's locks, since what it reads stands still.
@@ -61,6 +90,15 @@ mod tests {
         }
         assert_eq!(rows_at_once(1_000, 300), 192, "65,535 parameters at most");
         assert_eq!(insert("INSERT INTO t (a, b) VALUES (?*)", 2, 3), "INSERT INTO t (a, b) VALUES (?,?),(?,?),(?,?)");
+    }
+
+    #[test]
+    fn values_stand_in_statements() {
+        let sql = "UPDATE t SET a = ?, b = ? WHERE c = ?";
+        let text = with_values(sql, &[(-5).into(), Value::Bytes(&[0, 0x27, 0xff]), Value::Null]).expect("no text");
+        assert_eq!(text, "UPDATE t SET a = -5, b = x'0027ff' WHERE c = NULL");
+        assert!(with_values(sql, &["'; DROP TABLE t".into(), 1.into(), 1.into()]).is_err(), "no text ever");
+        assert!(with_values(sql, &[1.into()]).is_err());
     }
 
     #[test]

@@ -11,17 +11,19 @@ use mysql_async::prelude::Queryable as _;
 
 use super::faults::{is_duplicate, is_schema_done};
 use super::pool::{Failed, Lent, run};
-use super::session::Use;
+use super::session::{Kin, Use};
 use super::{rows, text};
 
 /// A flow at work, a snapshot, or a connection on which nothing is begun.
 pub(super) struct Work {
     lent: Lent,
+    /// Statements that go with the commit.
+    last: Vec<String>,
 }
 
 impl Work {
     pub(super) fn new(lent: Lent) -> Work {
-        Work { lent }
+        Work { lent, last: Vec::new() }
     }
 
     fn only_reads(&self) -> bool {
@@ -118,11 +120,20 @@ impl Work {
     }
 }
 
-async fn commit(mut lent: Lent) -> Result<(), Fault> {
-    if !lent.open {
+async fn commit(mut lent: Lent, mut last: Vec<String>) -> Result<(), Fault> {
+    if !lent.open && last.is_empty() {
         return Ok(()); // nothing was done
     }
-    match lent.run("committing", async |conn| conn.query_drop("COMMIT").await).await {
+    last.push("COMMIT".to_owned());
+    // The first that fails is the last that is run. TiDB by itself takes one at a time.
+    let last = if lent.pool.kin == Kin::TiDb { last } else { vec![last.join("; ")] };
+    let run = async |conn: &mut Conn| {
+        for statements in &last {
+            conn.query_drop(statements).await?;
+        }
+        Ok(())
+    };
+    match lent.run("committing", run).await {
         Ok(()) => {
             lent.open = false;
             Ok(())
@@ -159,6 +170,11 @@ impl Unit for Work {
         Box::pin(self.each(sql, params, see))
     }
 
+    fn execute_last<'a>(&'a mut self, sql: &'a str, params: &'a [Value<'a>]) -> BoxFuture<'a, Result<(), Fault>> {
+        let last = self.writes(sql).and_then(|()| text::with_values(sql, params));
+        Box::pin(std::future::ready(last.map(|text| self.last.push(text))))
+    }
+
     /// The commit is under way when this returns: a caller who leaves does not stop it in the middle.
     fn commit(mut self: Box<Self>) -> BoxFuture<'static, Result<(), Fault>> {
         let lent = self.lent.take();
@@ -168,7 +184,7 @@ impl Unit for Work {
                 Ok(())
             });
         }
-        let committing = tokio::spawn(commit(lent));
+        let committing = tokio::spawn(commit(lent, std::mem::take(&mut self.last)));
         Box::pin(async move {
             committing.await.unwrap_or_else(|e| Err(Fault::Unavailable(format!("a commit was cut off ({e})"))))
         })

@@ -159,8 +159,7 @@ pub async fn folded(tx: &mut Tx) -> Result<u64, Fault> {
 
 /// Notes that all balances are written back up to `seq`.
 pub async fn set_folded(tx: &mut Tx, seq: u64) -> Result<(), Fault> {
-    let _ = tx.insert("REPLACE INTO folded (id, seq) VALUES (?*)", &[1i64.into(), seq.cast_signed().into()]).await?;
-    Ok(())
+    tx.execute_last("REPLACE INTO folded (id, seq) VALUES (1, ?)", &[seq.cast_signed().into()]).await
 }
 
 /// The greatest account number given out.

@@ -150,7 +150,7 @@ pub async fn place(tx: &mut Tx) -> Result<(Place, Option<Vec<u8>>), Fault> {
 /// Moves the place on, with the token of who does, and news of his batch.
 pub async fn set_place(tx: &mut Tx, seq: u64, token: u64, news: Option<&[u8]>) -> Result<(), Fault> {
     let row = [seq.cast_signed().into(), token.cast_signed().into(), news.map_or(Value::Null, Value::Bytes)];
-    tx.execute("UPDATE place SET seq = ?, token = ?, news = ? WHERE id = 1", &row).await.map(|_| ())
+    tx.execute_last("UPDATE place SET seq = ?, token = ?, news = ? WHERE id = 1", &row).await
 }
 
 /// Notes beside the place that something changes by what is in no posting.

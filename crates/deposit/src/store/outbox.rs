@@ -1,14 +1,11 @@
 //! Postings on their way out: a row per commit names its postings, and the postings are the message.
 
-use jangbu_platform::db::{Fault, Inserted, Tx};
+use jangbu_platform::db::{Fault, Tx};
 
 /// Notes that postings `first` to `last` wait to be sent.
 pub async fn insert(tx: &mut Tx, first: u64, last: u64) -> Result<(), Fault> {
     let row = [first.cast_signed().into(), last.cast_signed().into()];
-    match tx.insert("INSERT INTO posting_outbox (first_seq, last_seq) VALUES (?*)", &row).await? {
-        Inserted::New => Ok(()),
-        Inserted::Duplicate => Err(Fault::Damaged("postings would be sent under one name twice".into())),
-    }
+    tx.execute_last("INSERT INTO posting_outbox (first_seq, last_seq) VALUES (?, ?)", &row).await
 }
 
 /// Ranges that wait, in order.

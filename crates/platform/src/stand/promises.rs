@@ -108,6 +108,33 @@ async fn a_unit_of_work_is_whole_or_nothing(place: Place) {
     tx.commit().await.unwrap();
     assert_eq!(count(&db).await, 1);
 
+    for kept in [false, true] {
+        let mut tx = db.begin("last").await.unwrap();
+        tx.execute_last("UPDATE t SET v = ? WHERE id = ?", &[(-7).into(), 1.into()]).await.unwrap();
+        tx.execute_last("INSERT INTO t (id, v) VALUES (?, ?)", &[2.into(), 2.into()]).await.unwrap();
+        let _ = tx.insert("INSERT INTO t (id, v) VALUES (?*)", &[3.into(), 3.into()]).await.unwrap();
+        if kept {
+            tx.commit().await.unwrap();
+        }
+    }
+    let rows = db.read("last").await.unwrap().query("SELECT id, v FROM t ORDER BY id", &[]).await.unwrap();
+    let rows: Vec<_> = rows.iter().map(|row| (row.int(0), row.int(1))).collect();
+    assert_eq!(rows, [(1, -7), (2, 2), (3, 3)], "what comes last stands with all else, or not at all");
+    let mut tx = db.begin("last").await.unwrap();
+    tx.execute("DELETE FROM t WHERE id > 1", &[]).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut tx = db.begin("last fails").await.unwrap();
+    let _ = tx.insert("INSERT INTO t (id, v) VALUES (?*)", &[4.into(), 4.into()]).await.unwrap();
+    let done = match tx.execute_last("INSERT INTO t (id, v) VALUES (?, ?)", &[1.into(), 1.into()]).await {
+        Ok(()) => tx.commit().await,
+        Err(fault) => {
+            drop(tx);
+            Err(fault)
+        }
+    };
+    assert!(done.is_err(), "what fails at the end takes all along");
+    assert_eq!(count(&db).await, 1);
+
     let mut tx = db.begin("failed").await.unwrap();
     assert!(tx.execute("INSERT INTO nowhere VALUES (1)", &[]).await.is_err());
     assert!(tx.execute("DELETE FROM t", &[]).await.is_err(), "after an error it takes nothing more");
