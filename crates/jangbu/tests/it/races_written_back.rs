@@ -60,7 +60,7 @@ async fn a_look_sees_what_was_answered() {
         let two = Arc::clone(&two);
         tokio::spawn(async move {
             for round in 0..ROUNDS {
-                let accounts = (0..20).map(|i| two.accounts[(n * 7 + round + i) % 40]);
+                let accounts = (0..36).map(|i| two.accounts[(n * 7 + round + i) % 40]);
                 let outcomes = two.post(n % 2, two.credits(accounts)).await;
                 for outcome in outcomes.iter().step_by(7) {
                     let (no, serial, balance) = left(outcome);
@@ -88,8 +88,8 @@ async fn balances_that_a_dead_process_left_are_written_back() {
     let Outcome::Posted(held, _) = &held[0] else { panic!("{held:?}") };
     two.clock.advance_to("2025-03-06T10:00:00+09:00".parse::<Timestamp>().unwrap());
     let before = two.written_back().await;
-    let transfer = |i: usize| Action::Transfer { from: two.accounts[i], to: two.accounts[i + 1], amount: 10 };
-    let mut actions: Vec<Action> = (0..11).map(transfer).collect();
+    let transfer = |i: usize| Action::Transfer { from: two.accounts[i % 11], to: two.accounts[i % 11 + 1], amount: 10 };
+    let mut actions: Vec<Action> = (0..33).map(transfer).collect();
     actions.push(Action::Capture { hold: held.posting.seq, amount: Some(100), bank: "cash" });
     actions.push(Action::Hold { account: two.accounts[5], amount: 7, until: None });
     actions.push(Action::Interest { account: two.accounts[7], due: None });
@@ -114,15 +114,15 @@ async fn balances_that_a_dead_process_left_are_written_back() {
 /// One goes on posting after the other died: he does not take for written back what he has no account of.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_goes_on_leaves_out_no_balance_of_the_dead() {
-    let two = Two::with(40).await;
+    let two = Two::with(100).await;
     let credits = |numbers: std::ops::Range<usize>| two.credits(two.accounts[numbers].iter().copied());
-    two.post(1, credits(0..10)).await;
+    two.post(1, credits(0..40)).await;
     let before = two.written_back().await;
-    two.post(0, credits(20..40)).await;
+    two.post(0, credits(60..100)).await;
     two.write_back_no_further_than(before).await;
-    two.post(1, credits(0..10)).await;
+    two.post(1, credits(0..40)).await;
     two.prove().await;
-    assert_eq!(two.sum("SELECT SUM(ledger) FROM balance").await, 40 * 5);
+    assert_eq!(two.sum("SELECT SUM(ledger) FROM balance").await, 120 * 5);
 }
 
 /// More accounts than either has in memory, in batches of both, while the empty ones are closed: what one has to write back

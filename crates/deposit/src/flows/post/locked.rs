@@ -50,9 +50,9 @@ const PAUSE_US_FIRST: u64 = 1_000;
 /// Accounts kept at most; when there are more, all are read anew.
 const ACCOUNTS_KEPT_MAX: usize = 1_000_000;
 
-/// Commands of a batch up to which its balances are written with it: others that come meanwhile would gain little from
-/// having the place sooner, and whoever is alone would wait for a second flush.
-const COMMANDS_WRITTEN_WHOLE_MAX: usize = 8;
+/// Commands of a batch up to which its balances are written with it: others would gain little from having the place sooner,
+/// and whoever looks at its accounts next would wait for a second flush.
+const COMMANDS_WRITTEN_WHOLE_MAX: usize = 32;
 
 /// Accounts of which it is kept what others did to them, before those are left out that the store has by now.
 const ACCOUNTS_BEHIND_MAX: usize = 1_024;

@@ -34,6 +34,8 @@ pub(super) struct Writing {
     /// The end of the last one, and up to where it is.
     end: Flush,
     upto: u64,
+    /// Whether that was written with its batch.
+    whole: bool,
     /// Up to where it is known that all is written back.
     through: Arc<AtomicU64>,
 }
@@ -42,17 +44,17 @@ impl Writing {
     /// Nothing is; all is written back up to here.
     pub fn done(upto: u64) -> Writing {
         let end = std::future::ready(Ok(())).boxed().shared();
-        Writing { waiting: Arc::default(), end, upto, through: Arc::new(AtomicU64::new(upto)) }
+        Writing { waiting: Arc::default(), end, upto, whole: true, through: Arc::new(AtomicU64::new(upto)) }
     }
 
     /// A batch was written with its balances.
     pub fn whole(&mut self, commit: Flush, upto: u64) {
-        (self.end, self.upto) = (commit, upto);
+        (self.end, self.upto, self.whole) = (commit, upto, true);
     }
 
     /// Begins to write a run back when its postings stand; what is returned ends with it.
     pub fn begin(&mut self, ledger: &Arc<Ledger>, commit: Flush, run: Run) -> Flush {
-        self.upto = run.upto;
+        (self.upto, self.whole) = (run.upto, false);
         let (through, upto) = (Arc::clone(&self.through), run.upto);
         let written = write(Arc::clone(ledger), Arc::clone(&self.waiting), self.end.clone(), commit, run);
         let written = async move {
@@ -70,9 +72,9 @@ impl Writing {
         self.through.load(Ordering::Relaxed)
     }
 
-    /// Whether all is written back up to a posting; often known without asking.
+    /// Whether all is written back up to the place, of which `tx` knows that it stands; often known without asking.
     pub async fn is_through(&self, tx: &mut Tx, seq: u64) -> Result<bool, Fault> {
-        let known = self.upto == seq && matches!(self.end.clone().now_or_never(), Some(Ok(())));
+        let known = self.upto == seq && (self.whole || matches!(self.end.clone().now_or_never(), Some(Ok(()))));
         Ok(known || store::accounts::folded(tx).await? == seq)
     }
 }
