@@ -409,15 +409,14 @@ impl Tx {
         self.note(done)
     }
 
-    /// Runs a statement of integers and bytes at the commit, if not before: no later statement of this unit of work may rest
-    /// on it, and when it fails the commit does. It costs no round trip.
+    /// Runs a statement of integers and bytes at the commit, if not before, without a round trip: no later statement of this
+    /// unit of work may rest on it, and when it fails the commit does.
     ///
     /// # Errors
     /// As [`Tx::execute`].
     pub async fn execute_last(&mut self, sql: &str, params: &[Value<'_>]) -> Result<(), Fault> {
         self.usable()?;
-        let done = self.unit.execute_last(sql, params).await;
-        self.note(done)
+        self.unit.execute_last(sql, params).await.or_else(|fault| self.note(Err(fault)))
     }
 
     /// Inserts one row; a duplicate key is a value and leaves the unit of work usable.
