@@ -86,7 +86,7 @@ async fn carry_out(db: &Db, sql: &str) -> Result<(), String> {
     let mut tx = db.begin("statements").await.unwrap();
     let done = match sql.split(' ').next() {
         Some("SELECT") => tx.query(sql, &values).await.map(drop),
-        Some("INSERT" | "REPLACE") => tx.insert(sql, &values).await.map(drop),
+        Some("INSERT" | "REPLACE") if sql.contains("VALUES (?*)") => tx.insert(sql, &values).await.map(drop),
         _ => tx.execute(sql, &values).await.map(drop),
     };
     done.map_err(|why| format!("{sql}\n  {why}"))
