@@ -38,7 +38,7 @@ const ACCOUNTS_PER_FOLD_MAX: usize = 1_024;
 /// more of the writer's time than the postings do.
 const FOLD_REST: u32 = 9;
 /// Postings read at once when state is rebuilt.
-pub(crate) const POSTINGS_PER_READ_MAX: u32 = 10_000;
+const POSTINGS_PER_READ_MAX: u32 = 10_000;
 
 /// Accounts' ids and currencies by their numbers.
 pub(crate) type Names = FxHashMap<u64, (AccountId, Currency)>;
@@ -444,8 +444,19 @@ impl Ledger {
         if planted("replay-off-by-one") {
             from += 1;
         }
-        while from <= state.seq {
-            let rows = store::postings::range(tx, from, state.seq, POSTINGS_PER_READ_MAX).await?;
+        let upto = state.seq;
+        self.replay_range(tx, state, from, upto).await
+    }
+
+    /// Carries stored postings out again, except on accounts that were written back since; those it touches are to be
+    /// written back.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub(crate) async fn replay_range(&self, tx: &mut Tx, state: &mut State, from: u64, upto: u64) -> Result<(), Fault> {
+        let mut from = from;
+        while from <= upto {
+            let rows = store::postings::range(tx, from, upto, POSTINGS_PER_READ_MAX).await?;
             let Some(last) = rows.last() else { break };
             from = last.seq + 1;
             for posting in rows.iter().filter_map(|r| r.posting.as_ref()) {
@@ -455,8 +466,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Carries a stored posting out again, unless its accounts were written back since.
-    pub(crate) async fn replay(&self, tx: &mut Tx, state: &mut State, posting: &Posting) -> Result<(), Fault> {
+    async fn replay(&self, tx: &mut Tx, state: &mut State, posting: &Posting) -> Result<(), Fault> {
         let mut moved = posting.movement();
         for leg in [&mut moved.debit, &mut moved.credit] {
             let Some(no) = *leg else { continue };

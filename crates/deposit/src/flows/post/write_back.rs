@@ -13,7 +13,7 @@ use jangbu_platform::db::{Fault, Tx};
 use jangbu_platform::task;
 
 use crate::domain::book::Account;
-use crate::ledger::{Ledger, POSTINGS_PER_READ_MAX};
+use crate::ledger::Ledger;
 use crate::pipeline::{Flush, gone};
 use crate::store;
 
@@ -75,7 +75,11 @@ impl Writing {
     /// Whether all is written back up to the place, of which `tx` knows that it stands; often known without asking.
     pub async fn is_through(&self, tx: &mut Tx, seq: u64) -> Result<bool, Fault> {
         let known = self.upto == seq && (self.whole || matches!(self.end.clone().now_or_never(), Some(Ok(()))));
-        Ok(known || store::accounts::folded(tx).await? == seq)
+        let is_through = known || store::accounts::folded(tx).await? == seq;
+        if is_through {
+            self.through.fetch_max(seq, Ordering::Relaxed);
+        }
+        Ok(is_through)
     }
 }
 
@@ -141,20 +145,13 @@ async fn write_once(ledger: &Ledger, accounts: &[&Account], run: &Run) -> Result
 /// The store failed.
 pub(crate) async fn write_back_stored(ledger: &Ledger) -> Result<(), Fault> {
     let mut tx = ledger.db.begin("deposit.write_back").await?;
-    let mut from = store::locked::folded(&mut tx).await? + 1;
+    let folded = store::locked::folded(&mut tx).await?;
     let upto = store::locked::reached(&mut tx).await?;
-    if from > upto {
+    if folded >= upto {
         return Ok(()); // meanwhile it was done
     }
     let mut state = ledger.blank(&mut tx).await?;
-    while from <= upto {
-        let rows = store::postings::range(&mut tx, from, upto, POSTINGS_PER_READ_MAX).await?;
-        let Some(last) = rows.last() else { break };
-        from = last.seq + 1;
-        for posting in rows.iter().filter_map(|row| row.posting.as_ref()) {
-            ledger.replay(&mut tx, &mut state, posting).await?;
-        }
-    }
+    ledger.replay_range(&mut tx, &mut state, folded + 1, upto).await?;
     let touched = state.take_touched();
     let accounts: Vec<&Account> = touched.iter().filter_map(|no| state.book.accounts.get(*no)).collect();
     store::locked::write_balances(&mut tx, &accounts).await?;
