@@ -47,7 +47,9 @@ pub(super) fn with_values(sql: &str, params: &[Value<'_>]) -> Result<String, Fau
             Some(Value::Int(n)) => write!(text, "{n}").expect("a text takes all"),
             Some(Value::Bytes(bytes)) => {
                 text.push_str("x'");
-                bytes.iter().for_each(|byte| write!(text, "{byte:02x}").expect("a text takes all"));
+                text.reserve(bytes.len() * 2);
+                let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
+                bytes.iter().for_each(|byte| text.extend([digit(byte >> 4), digit(byte & 15)]));
                 text.push('\'');
             }
             Some(Value::Null) => text.push_str("NULL"),
