@@ -6,7 +6,6 @@
 
 mod shared;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -101,9 +100,10 @@ impl State {
         self.ready = true;
     }
 
-    /// Accounts that must be written back, in order; they count as written.
-    pub(crate) fn take_touched(&mut self) -> BTreeSet<u64> {
-        self.dirty.drain().collect()
+    /// Accounts that must be written back, as they are; they count as written.
+    pub(crate) fn take_touched(&mut self) -> Vec<&Account> {
+        let book = &self.book;
+        self.dirty.drain().filter_map(|no| book.accounts.get(no)).collect()
     }
 
     /// Notes that an account must be written back.
@@ -239,7 +239,7 @@ impl Ledger {
         let mut tx = self.db.begin(flow).await?;
         let mut state = self.state.lock().await;
         if !self.db.sole_owner() {
-            let (place, _) = store::locked::place(&mut tx).await?; // before all other rows, as those do who post
+            let place = store::locked::place(&mut tx).await?; // before all other rows, as those do who post
             self.folded_through(place.seq).await?;
             *state = self.blank(&mut tx).await?;
         } else if !self.is_current(&state) {

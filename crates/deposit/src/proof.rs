@@ -55,7 +55,7 @@ pub async fn prove(db: &Db, progress: &(dyn Fn(u64) + Sync)) -> Result<Proof, Fa
 /// # Errors
 /// The store can't be read.
 pub async fn size(tx: &mut Tx) -> Result<u64, Fault> {
-    store::postings::last_seq(tx).await
+    store::batches::last_seq(tx).await
 }
 
 /// The same in a snapshot; `see` is shown what each posting moved, for whoever has another book to hold beside it.
@@ -63,7 +63,7 @@ pub async fn size(tx: &mut Tx) -> Result<u64, Fault> {
 /// # Errors
 /// As [`prove`].
 pub async fn prove_beside(tx: &mut Tx, progress: &(dyn Fn(u64) + Sync), see: &mut See<'_>) -> Result<Proof, Fault> {
-    let last = store::postings::last_seq(tx).await?;
+    let last = store::batches::last_seq(tx).await?;
     let (mut books, accounts) = read(tx, last, false, progress, see).await?;
     store::proof::numbers(tx, Numbers::Holds, &mut |[seq, no, remaining]| {
         books.hold_kept(seq.cast_unsigned(), no.cast_unsigned(), remaining);
@@ -109,11 +109,12 @@ async fn read(
         }
     })
     .await?;
+    let packed = store::batches::rows_after(tx, 0).await?;
     let mut first = 1;
     while first <= last {
         let range = (first, last.min(first + POSTINGS_PER_READ - 1));
         let mut payments = store::proof::payments(tx, range).await?;
-        store::proof::postings(tx, range, &mut |row| {
+        store::proof::postings(tx, range, &packed, &mut |row| {
             if let Some(moved) = books.posting(row, payments.remove(&row.seq).as_ref()) {
                 see(moved);
             }
@@ -220,5 +221,8 @@ pub async fn exchanges_in(tx: &mut Tx, ranges: &[(u64, u64)]) -> Result<Vec<Exch
             next = end + 1;
         }
     }
+    let waits = |seq: u64| ranges.iter().any(|(first, last)| (*first..=*last).contains(&seq));
+    let packed = store::batches::rows_after(tx, 0).await?;
+    found.extend(packed.iter().filter(|row| waits(row.seq)).filter_map(|row| exchange_of(&row.key)));
     Ok(found)
 }

@@ -36,6 +36,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 3, name: "owners", sql: include_str!("../migrations/0003_owners.sql") },
     Migration { version: 4, name: "given up", sql: include_str!("../migrations/0004_given_up.sql") },
     Migration { version: 5, name: "place", sql: include_str!("../migrations/0005_place.sql") },
+    Migration { version: 6, name: "posting batch", sql: include_str!("../migrations/0006_posting_batch.sql") },
 ];
 
 /// The won instance.

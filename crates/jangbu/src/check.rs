@@ -260,7 +260,7 @@ impl Check {
         };
         let mut tx = db.read("check.deposit").await?;
         let proof = jangbu_deposit::proof::prove_beside(&mut tx, progress, &mut see).await?;
-        let unsent = jangbu_deposit::store::outbox::ranges(&mut tx, u32::MAX).await?;
+        let unsent = jangbu_deposit::store::outbox::all(&mut tx).await?;
         let exchanges = jangbu_deposit::proof::exchanges_in(&mut tx, &unsent).await?;
         drop(tx);
         if let Some(ledger) = &mut self.ledger {

@@ -9,7 +9,7 @@ use jangbu_contracts::page::Page;
 use jangbu_kernel::id::{AccountId, PostingId};
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::auth::Role;
-use jangbu_platform::db::Tx;
+use jangbu_platform::db::{Fault, Tx};
 use jangbu_platform::http::{InPath, Keyed, Known, Params, Refused, Strict, is_key, json, read_json};
 use jangbu_platform::openapi::IdempotencyKey;
 use jangbu_platform::paging;
@@ -184,11 +184,19 @@ pub async fn show_posting(State(api): State<Api>, known: Known, InPath(id): InPa
 
 async fn by_id(api: &Api, tx: &mut Tx, id: PostingId) -> Result<Option<store::postings::Stored>, Refused> {
     let seq = api.ledger.seq_of(id.rest()).ok_or_else(Refused::not_found)?;
-    let row = store::postings::by_seq(tx, seq).await?;
+    let row = row_at(tx, seq).await?;
     Ok(row.filter(|r| {
         let at = crate::ledger::millis(Timestamp::from_micros(r.posted_at));
         r.posting.is_some() && (id.millis() == at || id.millis() == 0)
     }))
+}
+
+/// The row at a place, also of a batch still packed.
+async fn row_at(tx: &mut Tx, seq: u64) -> Result<Option<store::postings::Stored>, Fault> {
+    match store::postings::by_seq(tx, seq).await? {
+        Some(row) => Ok(Some(row)),
+        None => store::batches::find(tx, |row| row.seq == seq).await,
+    }
 }
 
 /// The posting that undid one; 404 while it stands.
@@ -203,7 +211,7 @@ pub async fn show_reversal(State(api): State<Api>, known: Known, InPath(id): InP
     let mut tx = api.ledger.db.read("deposit.reversal").await?;
     let row = match by_id(&api, &mut tx, id).await? {
         Some(original) => match store::postings::undone_by(&mut tx, original.seq).await? {
-            Some(seq) => store::postings::by_seq(&mut tx, seq).await?,
+            Some(seq) => row_at(&mut tx, seq).await?,
             None => None,
         },
         None => None,
@@ -239,7 +247,10 @@ pub async fn find_posting(State(api): State<Api>, known: Known, Params(query): P
     api.combiner.post(Vec::new()).await?;
     let key = convert::stored_key(&known.caller.key(&query.key));
     let mut tx = api.ledger.db.read("deposit.by_key").await?;
-    let row = store::postings::by_key(&mut tx, &key).await?;
+    let row = match store::postings::by_key(&mut tx, &key).await? {
+        Some(row) => Some(row),
+        None => store::batches::find(&mut tx, |row| row.key == key).await?,
+    };
     drop(tx);
     stored(&api, &known, row).await
 }

@@ -7,6 +7,8 @@ use rustc_hash::FxHashSet;
 
 /// Keys of one generation: two are remembered, so that keys a little out of order need no look into the store.
 const KEYS_PER_GENERATION: usize = 1 << 16;
+/// So many keys that came last are known to have come lately.
+pub const KEYS_REMEMBERED: u64 = KEYS_PER_GENERATION as u64;
 /// Gaps known at once: callers whose keys begin differently and grow.
 const GAPS_MAX: usize = 8;
 /// Keys asked of the store in vain after which a gap is looked for.

@@ -8,7 +8,6 @@ pub mod decide;
 pub mod eligibility;
 pub mod interest;
 pub mod keys;
-pub mod news;
 pub mod proof;
 pub mod savings;
 pub mod tax;

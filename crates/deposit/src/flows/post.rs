@@ -12,11 +12,11 @@
 //! | key that is in no known gap, or came lately | one read |
 //! | hold, capture, release, reversal, interest | one or two reads, one write |
 
+mod behind;
 mod locked;
-mod write_back;
 
+pub(crate) use behind::write_stored;
 pub use locked::Lane;
-pub(crate) use write_back::write_back_stored;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -282,8 +282,10 @@ async fn decide_all(
         batch.outcomes.push(outcome);
     }
     if let Some(place) = state.keys.asked_in_vain(in_vain) {
+        let packed = store::batches::rows_after(tx, 0).await?; // first: those written meanwhile are found around it
         let (floor, ceiling) = store::postings::keys_around(tx, place).await?;
-        state.keys.learn(floor, ceiling, commands.iter().map(|command| command.key.as_str()));
+        let under_way = packed.iter().map(|row| &row.key).chain(commands.iter().map(|command| &command.key));
+        state.keys.learn(floor, ceiling, under_way.map(String::as_str));
     }
     state.decided();
     Ok(batch)
@@ -528,12 +530,13 @@ impl Batch {
     /// # Errors
     /// The unit of work must be dropped.
     pub(crate) async fn store(&self, tx: &mut Tx) -> Result<(), Fault> {
-        let refusal = |i: &usize| match &self.outcomes[*i] {
-            Outcome::Refused(refusal, _) => refusal_text(refusal),
-            _ => String::new(),
-        };
-        let refusals: Vec<String> = self.fresh.iter().map(|(i, _)| refusal(i)).collect();
-        let row = |(at, (i, seq)): (usize, &(usize, u64))| {
+        store::postings::insert(tx, &self.rows()).await?;
+        self.store_beside(tx).await
+    }
+
+    /// The rows of its postings and refusals, in order.
+    fn rows(&self) -> Vec<NewRow<'_>> {
+        let row = |(i, seq): &(usize, u64)| {
             let command = &self.commands[*i];
             NewRow {
                 seq: *seq,
@@ -545,13 +548,17 @@ impl Batch {
                 memo: command.memo.as_deref(),
                 outcome: match &self.outcomes[*i] {
                     Outcome::Posted(posted, _) => Ok(&posted.posting),
-                    _ => Err(refusals[at].as_str()),
+                    Outcome::Refused(refusal, _) => Err(refusal_text(refusal).into()),
+                    Outcome::KeyReused => Err("".into()),
                 },
             }
         };
-        let rows: Vec<NewRow<'_>> = self.fresh.iter().enumerate().map(row).collect();
+        self.fresh.iter().map(row).collect()
+    }
+
+    /// Writes all of it but the rows of its postings.
+    async fn store_beside(&self, tx: &mut Tx) -> Result<(), Fault> {
         store::days::insert(tx, &self.ended).await?;
-        store::postings::insert(tx, &rows).await?;
         store::days::insert_interest(tx, &self.paid()).await?;
         for hold in &self.holds {
             store::days::put_hold(tx, hold).await?;

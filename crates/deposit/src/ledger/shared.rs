@@ -11,7 +11,7 @@ use jangbu_platform::db::{Fault, Tx};
 
 use super::{Ledger, Names, Product, State};
 use crate::domain::book::{Account, Owner};
-use crate::flows::post::write_back_stored;
+use crate::flows::post::write_stored;
 use crate::store;
 use crate::store::accounts::Fixed;
 
@@ -22,6 +22,13 @@ const DESCRIBED_MAX: usize = 65_536;
 const WRITING_BACK_MAX: Duration = Duration::from_millis(200);
 /// Pause between two looks at how far balances are written back.
 const WRITING_BACK_PAUSE: Duration = Duration::from_millis(1);
+
+/// What is written behind postings.
+#[derive(Clone, Copy)]
+enum Behind {
+    Rows,
+    Balances,
+}
 
 /// The products as last read, and how many versions they were.
 #[derive(Default)]
@@ -132,23 +139,38 @@ impl Ledger {
         Ok(self.fixed(&[no]).await?.remove(&no).map(|fixed| (fixed.id, fixed.customer)))
     }
 
-    /// Waits until balances are written back up to a posting that is durable; writes them back where whoever posted
-    /// does not.
+    /// Waits until balances, and so all rows, are written up to a posting that is durable; writes them where whoever
+    /// posted does not.
     ///
     /// # Errors
     /// The store failed.
     pub(crate) async fn folded_through(&self, seq: u64) -> Result<(), Fault> {
-        let mut tx = self.db.glance("deposit.folded").await?;
+        self.through(seq, Behind::Balances).await
+    }
+
+    /// The same of the rows of postings alone.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub(crate) async fn listed_through(&self, seq: u64) -> Result<(), Fault> {
+        self.through(seq, Behind::Rows).await
+    }
+
+    async fn through(&self, seq: u64, what: Behind) -> Result<(), Fault> {
+        let mut tx = self.db.glance("deposit.behind").await?;
         let (mut last, mut since) = (0, ticks());
         loop {
-            let folded = store::accounts::folded(&mut tx).await?;
-            if folded >= seq {
+            let through = match what {
+                Behind::Balances => store::accounts::folded(&mut tx).await?,
+                Behind::Rows => store::postings::last_seq(&mut tx).await?,
+            };
+            if through >= seq {
                 return Ok(());
             }
-            if folded != last {
-                (last, since) = (folded, ticks());
+            if through != last {
+                (last, since) = (through, ticks());
             } else if since.elapsed() >= WRITING_BACK_MAX {
-                write_back_stored(self).await?;
+                write_stored(self).await?;
             }
             tokio::time::sleep(WRITING_BACK_PAUSE).await;
         }

@@ -1,6 +1,7 @@
 //! What a database that several processes write is asked for: the instance's place under its lock, and many rows at a time.
 //! Whoever posts, or changes what postings are decided by, locks the place first; so nobody waits in a circle.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use jangbu_kernel::id::CustomerId;
@@ -8,10 +9,11 @@ use jangbu_platform::db::lines::Line;
 use jangbu_platform::db::{Fault, Row, Tx, Value};
 
 use super::accounts::{self, BALANCE, BALANCE_COLUMNS, SELECT};
+use super::batches;
 use super::postings::{self, Stored};
 use crate::domain::book::{Account, Marks, Owner};
 use crate::domain::command::Kind;
-use crate::domain::decide::Movement;
+use crate::domain::decide::{Movement, Posting};
 
 /// Reads accounts; whoever has the place reads them as they are.
 pub async fn accounts(tx: &mut Tx, nos: &[u64], product: impl Fn(&str) -> Option<u32>) -> Result<Vec<Account>, Fault> {
@@ -66,24 +68,40 @@ pub async fn moved(
     upto: u64,
     see: &mut (dyn FnMut(&str, Option<Movement>) + Send),
 ) -> Result<(), Fault> {
-    let sql = "SELECT seq, idem_key, kind, debit_no, credit_no, amount, held, counted, business_date, \
-               refused IS NULL FROM posting WHERE seq > ? AND seq <= ? ORDER BY seq";
-    let mut each = |line: &Line<'_>| {
-        let no = |i: usize| line.opt_int(i).map(|no| no.map(i64::cast_unsigned));
-        let moved = Movement {
-            seq: line.int(0)?.cast_unsigned(),
-            kind: Kind::from_number(line.int(2)?).ok_or_else(|| Fault::Damaged("a kind of posting".into()))?,
-            debit: no(3)?,
-            credit: no(4)?,
-            amount: line.int(5)?,
-            held: line.int(6)?,
-            counted: line.int(7)?,
-            date: accounts::day(line.int(8)?),
+    // Packed ones first: those whose rows are written meanwhile are in the table then.
+    let packed = batches::rows_after(tx, last).await?.into_iter();
+    let mut all: Vec<_> = packed.map(|row| (row.seq, row.key, row.posting.as_ref().map(Posting::movement))).collect();
+    if (all.len() as u64) < upto - last {
+        let sql = "SELECT seq, idem_key, kind, debit_no, credit_no, amount, held, counted, business_date, \
+                   refused IS NULL FROM posting WHERE seq > ? AND seq <= ? ORDER BY seq";
+        let mut each = |line: &Line<'_>| {
+            all.push(moved_by(line)?);
+            Ok(())
         };
-        see(line.text(1)?, (line.int(9)? != 0).then_some(moved));
-        Ok(())
+        tx.each(sql, &[last.cast_signed().into(), upto.cast_signed().into()], &mut each).await?;
+        all.sort_unstable_by_key(|(seq, ..)| *seq);
+        all.dedup_by_key(|(seq, ..)| *seq);
+    }
+    if all.len() as u64 != upto - last {
+        return Err(Fault::Damaged(format!("of the postings {} to {upto} some are missing", last + 1)));
+    }
+    all.into_iter().for_each(|(_, key, moved)| see(&key, moved));
+    Ok(())
+}
+
+fn moved_by(line: &Line<'_>) -> Result<(u64, String, Option<Movement>), Fault> {
+    let no = |i: usize| line.opt_int(i).map(|no| no.map(i64::cast_unsigned));
+    let moved = Movement {
+        seq: line.int(0)?.cast_unsigned(),
+        kind: Kind::from_number(line.int(2)?).ok_or_else(|| Fault::Damaged("a kind of posting".into()))?,
+        debit: no(3)?,
+        credit: no(4)?,
+        amount: line.int(5)?,
+        held: line.int(6)?,
+        counted: line.int(7)?,
+        date: accounts::day(line.int(8)?),
     };
-    tx.each(sql, &[last.cast_signed().into(), upto.cast_signed().into()], &mut each).await.map(|_| ())
+    Ok((moved.seq, line.text(1)?.to_owned(), (line.int(9)? != 0).then_some(moved)))
 }
 
 /// The accounts of holds, which never change.
@@ -99,8 +117,12 @@ pub async fn held_accounts(tx: &mut Tx, holds: &[u64]) -> Result<Vec<u64>, Fault
 /// Paths are filled up to a multiple of so many bytes: a row that stays as long as it was is changed where it lies.
 const PATH_BYTES: usize = 64;
 
-/// Writes accounts' states back.
-pub async fn write_balances(tx: &mut Tx, accounts: &[&Account]) -> Result<(), Fault> {
+/// Writes states of accounts back that changed after a posting, of each the latest.
+pub async fn write_balances(tx: &mut Tx, mut accounts: Vec<&Account>, after: u64) -> Result<(), Fault> {
+    accounts.retain(|account| account.changed > after);
+    // Near each other in the tree.
+    accounts.sort_unstable_by_key(|account| (account.no, Reverse(account.changed)));
+    accounts.dedup_by_key(|account| account.no);
     let padded = |account: &&Account| {
         let mut path = account.path.to_bytes();
         path.resize(path.len().next_multiple_of(PATH_BYTES), 0);
@@ -130,15 +152,12 @@ pub struct Place {
 
 /// Locks the instance's place. Whoever has it makes the next postings, so places are in the order of commits, without a
 /// gap; and all who change what postings are decided by take it before they change it.
-///
-/// With it come the news that the last batch left of itself, if it did.
-pub async fn place(tx: &mut Tx) -> Result<(Place, Option<Vec<u8>>), Fault> {
-    let sql = "SELECT seq, changes, token, news FROM place WHERE id = 1 FOR UPDATE";
+pub async fn place(tx: &mut Tx) -> Result<Place, Fault> {
+    let sql = "SELECT seq, changes, token FROM place WHERE id = 1 FOR UPDATE";
     loop {
         if let Some(row) = tx.query_one(sql, &[]).await? {
             let value = |at| row.int(at).cast_unsigned();
-            let place = Place { seq: value(0), changes: value(1), token: value(2) };
-            return Ok((place, row.opt_bytes(3).map(<[u8]>::to_vec)));
+            return Ok(Place { seq: value(0), changes: value(1), token: value(2) });
         }
         // There is none yet. Where another makes it meanwhile, his is found.
         let _ = tx.insert("INSERT INTO folded (id, seq) VALUES (?*)", &[1, 0].map(Value::Int)).await?;
@@ -147,10 +166,10 @@ pub async fn place(tx: &mut Tx) -> Result<(Place, Option<Vec<u8>>), Fault> {
     }
 }
 
-/// Moves the place on, with the token of who does, and news of his batch.
-pub async fn set_place(tx: &mut Tx, seq: u64, token: u64, news: Option<&[u8]>) -> Result<(), Fault> {
-    let row = [seq.cast_signed().into(), token.cast_signed().into(), news.map_or(Value::Null, Value::Bytes)];
-    tx.execute_last("UPDATE place SET seq = ?, token = ?, news = ? WHERE id = 1", &row).await
+/// Moves the place on, with the token of who does.
+pub async fn set_place(tx: &mut Tx, seq: u64, token: u64) -> Result<(), Fault> {
+    let row = [seq, token].map(|n| Value::Int(n.cast_signed()));
+    tx.execute_last("UPDATE place SET seq = ?, token = ? WHERE id = 1", &row).await
 }
 
 /// Notes beside the place that something changes by what is in no posting.
@@ -164,8 +183,10 @@ pub async fn reached(tx: &mut Tx) -> Result<u64, Fault> {
     Ok(tx.query_one("SELECT seq FROM place WHERE id = 1", &[]).await?.map_or(0, |row| row.int(0).cast_unsigned()))
 }
 
-/// Up to which posting all balances are written back; nobody else writes any back until the unit of work ends.
-pub async fn folded(tx: &mut Tx) -> Result<u64, Fault> {
-    let row = tx.query_one("SELECT seq FROM folded WHERE id = 1 FOR UPDATE", &[]).await?;
-    Ok(row.map_or(0, |row| row.int(0).cast_unsigned()))
+/// Up to which posting all balances are written back; nobody else writes any back until the unit of work ends. Also the
+/// first posting whose row is not written yet, though it may be by now.
+pub async fn folded(tx: &mut Tx) -> Result<(u64, Option<u64>), Fault> {
+    let sql = "SELECT seq, (SELECT MIN(first_seq) FROM posting_batch) FROM folded WHERE id = 1 FOR UPDATE";
+    let row = tx.query_one(sql, &[]).await?;
+    Ok(row.map_or((0, None), |row| (row.int(0).cast_unsigned(), row.opt_int(1).map(i64::cast_unsigned))))
 }

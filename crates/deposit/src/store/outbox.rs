@@ -1,6 +1,6 @@
 //! Postings on their way out: a row per commit names its postings, and the postings are the message.
 
-use jangbu_platform::db::{Fault, Tx};
+use jangbu_platform::db::{Fault, Row, Tx};
 
 /// Notes that postings `first` to `last` wait to be sent.
 pub async fn insert(tx: &mut Tx, first: u64, last: u64) -> Result<(), Fault> {
@@ -8,11 +8,22 @@ pub async fn insert(tx: &mut Tx, first: u64, last: u64) -> Result<(), Fault> {
     tx.execute_last("INSERT INTO posting_outbox (first_seq, last_seq) VALUES (?, ?)", &row).await
 }
 
-/// Ranges that wait, in order.
+/// Ranges that wait, in order, as far as all rows are there.
 pub async fn ranges(tx: &mut Tx, limit: u32) -> Result<Vec<(u64, u64)>, Fault> {
-    let sql = "SELECT first_seq, last_seq FROM posting_outbox ORDER BY first_seq LIMIT ?";
+    let sql = "SELECT first_seq, last_seq FROM posting_outbox WHERE last_seq < COALESCE((SELECT MIN(first_seq) \
+               FROM posting_batch), 9223372036854775807) ORDER BY first_seq LIMIT ?";
     let rows = tx.query(sql, &[limit.into()]).await?;
-    Ok(rows.iter().map(|r| (r.int(0).cast_unsigned(), r.int(1).cast_unsigned())).collect())
+    Ok(rows.iter().map(range).collect())
+}
+
+/// All ranges that wait, in order.
+pub async fn all(tx: &mut Tx) -> Result<Vec<(u64, u64)>, Fault> {
+    let rows = tx.query("SELECT first_seq, last_seq FROM posting_outbox ORDER BY first_seq", &[]).await?;
+    Ok(rows.iter().map(range).collect())
+}
+
+fn range(row: &Row) -> (u64, u64) {
+    (row.int(0).cast_unsigned(), row.int(1).cast_unsigned())
 }
 
 /// Everything up to `last` has been sent; a range sent in part waits with its rest.

@@ -1,5 +1,7 @@
 //! Postings: one row each, which is entry of both legs, record of its key, and the message to publish.
 
+use std::borrow::Cow;
+
 use jangbu_kernel::date::BusinessDate;
 use jangbu_platform::db::{Fault, Inserted, Row, Tx, Value};
 use jangbu_platform::defect::planted;
@@ -18,6 +20,8 @@ pub struct Stored {
     pub key: String,
     /// Hash of the request.
     pub hash: u64,
+    /// Kind of the command.
+    pub kind: Kind,
     /// The posting; `None` when the command was refused.
     pub posting: Option<Posting>,
     /// The refusal as text.
@@ -30,7 +34,24 @@ pub struct Stored {
     pub memo: Option<String>,
 }
 
+impl Stored {
+    /// The row to insert.
+    pub fn row(&self) -> NewRow<'_> {
+        NewRow {
+            seq: self.seq,
+            key: &self.key,
+            hash: self.hash,
+            kind: self.kind,
+            date: self.date,
+            at: self.posted_at,
+            memo: self.memo.as_deref(),
+            outcome: self.posting.as_ref().ok_or_else(|| self.refused.as_deref().unwrap_or_default().into()),
+        }
+    }
+}
+
 /// A row to insert, borrowed.
+#[derive(Clone, Debug)]
 pub struct NewRow<'a> {
     /// Its place.
     pub seq: u64,
@@ -47,7 +68,7 @@ pub struct NewRow<'a> {
     /// Text for the statement.
     pub memo: Option<&'a str>,
     /// The posting, or the refusal as text.
-    pub outcome: Result<&'a Posting, &'a str>,
+    pub outcome: Result<&'a Posting, Cow<'a, str>>,
 }
 
 const COLUMNS: usize = 24;
@@ -82,13 +103,13 @@ pub async fn insert(tx: &mut Tx, rows: &[NewRow<'_>]) -> Result<(), Fault> {
 
 fn bind<'a>(rows: &'a [NewRow<'_>], values: &mut Vec<Value<'a>>) {
     for row in rows {
-        let posting = row.outcome.ok();
+        let posting = row.outcome.as_ref().ok();
         values.extend([
             Value::Int(row.seq.cast_signed()),
             Value::Text(row.key),
             Value::Int(row.hash.cast_signed()),
             Value::Int(row.kind as i64),
-            row.outcome.err().into(),
+            row.outcome.as_ref().err().map(|refusal| &**refusal).into(),
         ]);
         values.extend(leg_values(posting.and_then(|p| p.debit)));
         values.extend(leg_values(posting.and_then(|p| p.credit)));
@@ -133,6 +154,7 @@ pub(super) fn stored(row: &Row) -> Result<Stored, Fault> {
         seq: row.int(0).cast_unsigned(),
         key: row.text(1).to_owned(),
         hash: row.int(2).cast_unsigned(),
+        kind,
         posting,
         refused,
         date: day(row.int(21)),
@@ -159,9 +181,10 @@ pub async fn range(tx: &mut Tx, first: u64, last: u64, limit: u32) -> Result<Vec
     rows.iter().map(stored).collect()
 }
 
-/// The last place taken.
+/// The last place up to which all rows are there: those of batches still packed come later.
 pub async fn last_seq(tx: &mut Tx) -> Result<u64, Fault> {
-    let row = tx.query_one("SELECT MAX(seq) FROM posting", &[]).await?;
+    let sql = "SELECT COALESCE((SELECT MIN(first_seq) FROM posting_batch) - 1, (SELECT MAX(seq) FROM posting))";
+    let row = tx.query_one(sql, &[]).await?;
     Ok(row.and_then(|r| r.opt_int(0)).map_or(0, i64::cast_unsigned))
 }
 

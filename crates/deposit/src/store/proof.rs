@@ -4,7 +4,9 @@ use jangbu_platform::db::lines::Line;
 use jangbu_platform::db::{Fault, Tx, Value};
 use rustc_hash::FxHashMap;
 
+use super::postings::Stored;
 use crate::domain::command::Kind;
+use crate::domain::decide::{self, Posting};
 use crate::domain::proof::{DayOf, Ended, Kept, Leg, Paid, Row, path_hash};
 
 fn small(n: i64) -> i32 {
@@ -57,17 +59,20 @@ fn leg(line: &Line<'_>, at: usize) -> Result<Option<Leg>, Fault> {
     }))
 }
 
-/// Shows the rows from `first` to `last`, in order.
+/// Shows the rows from `first` to `last`, in order; `packed` are those of batches that are not written yet.
 pub async fn postings(
     tx: &mut Tx,
     (first, last): (u64, u64),
+    packed: &[Stored],
     see: &mut (dyn FnMut(&Row<'_>) + Send),
 ) -> Result<u64, Fault> {
     let sql = "SELECT seq, kind, CASE WHEN refused IS NULL THEN 0 ELSE 1 END, debit_no, debit_serial, debit_balance, \
                debit_prev, debit_jump, credit_no, credit_serial, credit_balance, credit_prev, credit_jump, bank, \
                amount, tax, held, refers, business_date FROM posting WHERE seq >= ? AND seq <= ? ORDER BY seq";
+    let below = |seq: u64| packed.partition_point(|row| row.seq < seq);
+    let mut packed = &packed[below(first)..below(last + 1)];
     let mut each = |line: &Line<'_>| {
-        see(&Row {
+        let row = Row {
             seq: line.int(0)?.cast_unsigned(),
             kind: Kind::from_number(line.int(1)?),
             refused: line.int(2)? != 0,
@@ -79,10 +84,42 @@ pub async fn postings(
             held: line.int(16)?,
             refers: line.opt_int(17)?.map(i64::cast_unsigned),
             date: small(line.int(18)?),
-        });
+        };
+        while let Some((before, rest)) = packed.split_first().filter(|(before, _)| before.seq < row.seq) {
+            see(&unwritten(before));
+            packed = rest;
+        }
+        see(&row);
         Ok(())
     };
-    tx.each(sql, &[first.cast_signed().into(), last.cast_signed().into()], &mut each).await
+    let rows = tx.each(sql, &[first.cast_signed().into(), last.cast_signed().into()], &mut each).await?;
+    packed.iter().for_each(|row| see(&unwritten(row)));
+    Ok(rows)
+}
+
+fn unwritten(row: &Stored) -> Row<'_> {
+    let leg = |leg: decide::Leg| Leg {
+        no: leg.account,
+        serial: leg.serial,
+        balance: leg.balance,
+        prev: leg.back.prev,
+        jump: leg.back.jump,
+    };
+    let posting = row.posting.as_ref();
+    let number = |of: fn(&Posting) -> i64| posting.map_or(0, of);
+    Row {
+        seq: row.seq,
+        kind: Some(row.kind),
+        refused: row.refused.is_some(),
+        debit: posting.and_then(|posting| posting.debit).map(leg),
+        credit: posting.and_then(|posting| posting.credit).map(leg),
+        bank: posting.and_then(|posting| posting.bank),
+        amount: number(|posting| posting.amount),
+        tax: number(|posting| posting.tax),
+        held: number(|posting| posting.held),
+        refers: posting.and_then(|posting| posting.refers),
+        date: row.date.days(),
+    }
 }
 
 /// Payments of the postings from `first` to `last`.

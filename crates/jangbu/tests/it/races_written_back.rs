@@ -1,5 +1,4 @@
-//! Balances that are written back behind the postings, by two processes of one instance on one MariaDB, one of which may die
-//! in between.
+//! What is written behind batches, by two processes of one instance on one MariaDB, one of which may die in between.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,6 +8,8 @@ use jangbu_deposit::domain::eligibility::number_of;
 use jangbu_deposit::flows::accounts::{Kept, close};
 use jangbu_deposit::flows::post::Outcome;
 use jangbu_deposit::store;
+use jangbu_deposit::store::batches::Packed;
+use jangbu_deposit::store::postings::Stored;
 use jangbu_kernel::id::AccountId;
 use jangbu_kernel::time::Timestamp;
 use jangbu_platform::db::{Answer, Key};
@@ -27,10 +28,19 @@ impl Two {
         folded
     }
 
-    /// Leaves balances as they were, as if whoever posted since had died before he wrote them back.
-    async fn write_back_no_further_than(&self, folded: u64) {
+    /// Leaves balances as they were, as if whoever posted since had died before he wrote them back; `packed` as if before he
+    /// wrote the rows of his postings.
+    async fn write_back_no_further_than(&self, folded: u64, packed: bool) {
         self.processes[0].ledger.fold().await.unwrap();
         let mut tx = self.processes[0].ledger.db.begin("races").await.unwrap();
+        if packed {
+            let rows = store::postings::range(&mut tx, folded + 1, u64::MAX >> 1, 10_000).await.unwrap();
+            for batch in rows.chunk_by(|a, b| a.posted_at == b.posted_at) {
+                let batch = Packed::of(&batch.iter().map(Stored::row).collect::<Vec<_>>()).unwrap();
+                store::batches::keep(&mut tx, &batch).await.unwrap();
+            }
+            tx.execute("DELETE FROM posting WHERE seq > ?", &[folded.cast_signed().into()]).await.unwrap();
+        }
         tx.execute("DELETE FROM balance", &[]).await.unwrap();
         tx.execute("INSERT INTO balance SELECT * FROM before_it", &[]).await.unwrap();
         store::accounts::set_folded(&mut tx, folded).await.unwrap();
@@ -78,10 +88,16 @@ async fn a_look_sees_what_was_answered() {
     two.prove().await;
 }
 
-/// A process dies when its postings stand and their balances are not written back: others do it, also of holds, captures,
-/// reversals and interest, before they decide or look.
+/// A process dies when its batch stands and its balances are not written back, or its rows neither: others do it, also of
+/// holds, captures and interest, before they decide or look.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn balances_that_a_dead_process_left_are_written_back() {
+async fn what_a_dead_process_left_is_written() {
+    for packed in [false, true] {
+        is_written_for_the_dead(packed).await;
+    }
+}
+
+async fn is_written_for_the_dead(packed: bool) {
     let two = Two::with(12).await;
     two.credit(1_000_000).await;
     let held = two.post(0, vec![two.fresh(Action::Hold { account: two.accounts[3], amount: 300, until: None })]).await;
@@ -93,33 +109,56 @@ async fn balances_that_a_dead_process_left_are_written_back() {
     actions.push(Action::Capture { hold: held.posting.seq, amount: Some(100), bank: "cash" });
     actions.push(Action::Hold { account: two.accounts[5], amount: 7, until: None });
     actions.push(Action::Interest { account: two.accounts[7], due: None });
-    let outcomes = two.post(0, actions.into_iter().map(|action| two.fresh(action)).collect()).await;
+    let commands: Vec<Command> = actions.into_iter().map(|action| two.fresh(action)).collect();
+    let outcomes = two.post(0, commands.clone()).await;
     assert!(outcomes.iter().all(posted), "{outcomes:?}");
     two.processes[0].ledger.fold().await.unwrap();
+    let rows = two.rows("SELECT * FROM posting ORDER BY seq").await;
     let mut expected = Vec::new();
     for account in &two.accounts {
         let no = number_of(*account);
         expected.push(two.processes[0].ledger.look(no, |account, _| account.clone()).await.unwrap().unwrap());
     }
 
-    two.write_back_no_further_than(before).await;
+    two.write_back_no_further_than(before, packed).await;
+    let proof = jangbu_deposit::proof::prove(&two.processes[1].ledger.db, &|_| {}).await.unwrap();
+    assert_eq!((proof.breaks.count(), proof.postings), (0, rows.len() as u64), "{:?}", proof.breaks.told);
     let ledger = &two.processes[1].ledger;
     for account in &expected {
         let seen = ledger.look(account.no, |account, _| account.clone()).await.unwrap().unwrap();
         assert_eq!(seen, *account);
     }
+    assert_eq!(two.rows("SELECT * FROM posting ORDER BY seq").await, rows);
+    two.prove().await;
+
+    // The same commands again, of which the other knows nothing but what is packed.
+    two.write_back_no_further_than(before, packed).await;
+    let again = two.post(1, commands).await;
+    for (outcome, again) in outcomes.iter().zip(&again) {
+        let (Outcome::Posted(outcome, false), Outcome::Posted(again, true)) = (outcome, again) else {
+            panic!("{outcome:?} {again:?}");
+        };
+        assert_eq!((outcome.posting.seq, outcome.at), (again.posting.seq, again.at));
+    }
+    assert_eq!(two.rows("SELECT * FROM posting ORDER BY seq").await, rows);
     two.prove().await;
 }
 
 /// One goes on posting after the other died: he does not take for written back what he has no account of.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_goes_on_leaves_out_no_balance_of_the_dead() {
+    for packed in [false, true] {
+        leaves_out_none(packed).await;
+    }
+}
+
+async fn leaves_out_none(packed: bool) {
     let two = Two::with(100).await;
     let credits = |numbers: std::ops::Range<usize>| two.credits(two.accounts[numbers].iter().copied());
     two.post(1, credits(0..40)).await;
     let before = two.written_back().await;
     two.post(0, credits(60..100)).await;
-    two.write_back_no_further_than(before).await;
+    two.write_back_no_further_than(before, packed).await;
     two.post(1, credits(0..40)).await;
     two.prove().await;
     assert_eq!(two.sum("SELECT SUM(ledger) FROM balance").await, 120 * 5);
