@@ -239,7 +239,7 @@ impl Ledger {
         let mut tx = self.db.begin(flow).await?;
         let mut state = self.state.lock().await;
         if !self.db.sole_owner() {
-            let place = store::locked::place(&mut tx).await?; // before all other rows, as those do who post
+            let (place, _) = store::locked::place(&mut tx).await?; // before all other rows, as those do who post
             self.folded_through(place.seq).await?;
             *state = self.blank(&mut tx).await?;
         } else if !self.is_current(&state) {

@@ -152,12 +152,16 @@ pub struct Place {
 
 /// Locks the instance's place. Whoever has it makes the next postings, so places are in the order of commits, without a
 /// gap; and all who change what postings are decided by take it before they change it.
-pub async fn place(tx: &mut Tx) -> Result<Place, Fault> {
-    let sql = "SELECT seq, changes, token FROM place WHERE id = 1 FOR UPDATE";
+///
+/// With it comes up to which posting all balances are written back at least.
+pub async fn place(tx: &mut Tx) -> Result<(Place, u64), Fault> {
+    let sql = "SELECT seq, changes, token, (SELECT f.seq FROM folded f WHERE f.id = 1) FROM place WHERE id = 1 \
+               FOR UPDATE";
     loop {
         if let Some(row) = tx.query_one(sql, &[]).await? {
             let value = |at| row.int(at).cast_unsigned();
-            return Ok(Place { seq: value(0), changes: value(1), token: value(2) });
+            let folded = row.opt_int(3).map_or(0, i64::cast_unsigned);
+            return Ok((Place { seq: value(0), changes: value(1), token: value(2) }, folded));
         }
         // There is none yet. Where another makes it meanwhile, his is found.
         let _ = tx.insert("INSERT INTO folded (id, seq) VALUES (?*)", &[1, 0].map(Value::Int)).await?;

@@ -83,6 +83,11 @@ impl Behind {
         let _ = self.runs.send(Sent { commit, run, room }); // without a task, others write it
     }
 
+    /// All is written back up to here.
+    pub fn reached(&self, seq: u64) {
+        self.through.fetch_max(seq, Ordering::Relaxed);
+    }
+
     /// Up to where all is written back at least.
     pub fn through(&self) -> u64 {
         self.through.load(Ordering::Relaxed)
@@ -93,7 +98,7 @@ impl Behind {
         let known = self.whole && self.upto == seq || self.through() >= seq;
         let is_through = known || store::accounts::folded(tx).await? == seq;
         if is_through {
-            self.through.fetch_max(seq, Ordering::Relaxed);
+            self.reached(seq);
         }
         Ok(is_through)
     }
@@ -175,6 +180,9 @@ async fn write_balances(ledger: Arc<Ledger>, mut waiting: UnboundedReceiver<Bala
             run.upto = other.upto;
             run.accounts.extend(other.accounts);
             run._rooms.extend(other._rooms);
+        }
+        if run.upto <= through.load(Ordering::Relaxed) {
+            continue; // another did it
         }
         match write_back(&ledger, &run).await {
             Ok(()) => drop(through.fetch_max(run.upto, Ordering::Relaxed)),

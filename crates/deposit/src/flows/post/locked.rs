@@ -97,10 +97,11 @@ struct Memory {
 impl Memory {
     /// How things are now, which stay so until the unit of work ends.
     async fn now(ledger: &Arc<Ledger>, tx: &mut Tx, kept: Option<Memory>) -> Result<Memory, Fault> {
-        let place = store::locked::place(tx).await?;
+        let (place, folded) = store::locked::place(tx).await?;
         if let Some(mut memory) = kept
             && memory.follow(tx, place).await?
         {
+            memory.behind.reached(folded);
             return Ok(memory);
         }
         ledger.folded_through(place.seq).await?;
