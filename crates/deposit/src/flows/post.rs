@@ -12,9 +12,12 @@
 //! | key that is in no known gap, or came lately | one read |
 //! | hold, capture, release, reversal, interest | one or two reads, one write |
 
+mod batch;
 mod behind;
 mod locked;
 
+pub(crate) use batch::Batch;
+use batch::refusal_from;
 pub(crate) use behind::write_stored;
 pub use locked::Lane;
 
@@ -26,14 +29,13 @@ use futures_util::future::BoxFuture;
 use jangbu_kernel::date::BusinessDate;
 use jangbu_kernel::id::{AccountId, InterestId};
 use jangbu_kernel::money::Currency;
-use jangbu_kernel::time::Timestamp;
 use jangbu_platform::db::{Fault, Tx};
 use jangbu_platform::defect::planted;
 use jangbu_platform::probe;
 
-use crate::domain::book::{Account, Book, Day, Hold};
+use crate::domain::book::{Account, Book, Day};
 use crate::domain::command::{Action, Command, Kind};
-use crate::domain::decide::{self, Decided, Posting, Refusal};
+use crate::domain::decide::{self, Posting, Refusal};
 use crate::domain::eligibility::{find, number_of};
 use crate::domain::interest::{self, Interest};
 use crate::domain::keys::Seen;
@@ -42,7 +44,7 @@ use crate::ledger::{Ledger, Names, Product, State};
 use crate::pipeline::{Room, Work};
 use crate::store;
 use crate::store::days::Payment;
-use crate::store::postings::{NewRow, Stored};
+use crate::store::postings::Stored;
 
 /// Commands that share one unit of work at most.
 pub const COMMANDS_PER_BATCH_MAX: usize = 8_190;
@@ -80,19 +82,6 @@ pub enum Outcome {
     Refused(Refusal, bool),
     /// The key came with another request before.
     KeyReused,
-}
-
-/// A decided batch with all that is to be written of it.
-pub(crate) struct Batch {
-    commands: Vec<Command>,
-    /// One per command.
-    outcomes: Vec<Outcome>,
-    /// When it was decided, microseconds UTC.
-    at: i64,
-    /// Commands that make a row, with its place.
-    fresh: Vec<(usize, u64)>,
-    ended: Vec<(u64, Day, u64)>,
-    holds: Vec<Hold>,
 }
 
 /// What was learned of a batch's keys; they count as seen since.
@@ -497,108 +486,6 @@ async fn store_at_once(tx: &mut Tx, posting: &Posting) -> Result<Option<Interest
         }
         _ => Ok(None),
     }
-}
-
-impl Batch {
-    fn new(now: Timestamp, commands: usize) -> Self {
-        Self {
-            commands: Vec::new(),
-            outcomes: Vec::with_capacity(commands),
-            at: now.micros(),
-            fresh: Vec::with_capacity(commands),
-            ended: Vec::new(),
-            holds: Vec::new(),
-        }
-    }
-
-    /// Collects what a decision writes.
-    fn note(&mut self, state: &mut State, at: usize, seq: u64, decided: Decided) -> Result<Posting, Refusal> {
-        if decided.outcome.is_ok() || !planted("refusal-not-kept") {
-            self.fresh.push((at, seq));
-        }
-        self.ended.extend(decided.ended);
-        self.holds.extend(decided.hold);
-        let posting = decided.outcome?;
-        for leg in [posting.debit, posting.credit].into_iter().flatten() {
-            state.touch(leg.account);
-        }
-        Ok(posting)
-    }
-
-    /// Writes the batch.
-    ///
-    /// # Errors
-    /// The unit of work must be dropped.
-    pub(crate) async fn store(&self, tx: &mut Tx) -> Result<(), Fault> {
-        store::postings::insert(tx, &self.rows()).await?;
-        self.store_beside(tx).await
-    }
-
-    /// The rows of its postings and refusals, in order.
-    fn rows(&self) -> Vec<NewRow<'_>> {
-        let row = |(i, seq): &(usize, u64)| {
-            let command = &self.commands[*i];
-            NewRow {
-                seq: *seq,
-                key: &command.key,
-                hash: command.hash,
-                kind: command.action.kind(),
-                date: command.date,
-                at: self.at,
-                memo: command.memo.as_deref(),
-                outcome: match &self.outcomes[*i] {
-                    Outcome::Posted(posted, _) => Ok(&posted.posting),
-                    Outcome::Refused(refusal, _) => Err(refusal_text(refusal).into()),
-                    Outcome::KeyReused => Err("".into()),
-                },
-            }
-        };
-        self.fresh.iter().map(row).collect()
-    }
-
-    /// Writes all of it but the rows of its postings.
-    async fn store_beside(&self, tx: &mut Tx) -> Result<(), Fault> {
-        store::days::insert(tx, &self.ended).await?;
-        store::days::insert_interest(tx, &self.paid()).await?;
-        for hold in &self.holds {
-            store::days::put_hold(tx, hold).await?;
-        }
-        if let (Some((_, first)), Some((_, last))) = (self.fresh.first(), self.fresh.last()) {
-            store::outbox::insert(tx, *first, *last).await?;
-        }
-        Ok(())
-    }
-
-    /// Its interest payments: posting, account, id, figures.
-    fn paid(&self) -> Vec<(u64, u64, InterestId, &Interest)> {
-        let paid = |(i, seq): &(usize, u64)| match &self.outcomes[*i] {
-            Outcome::Posted(posted, _) => {
-                let (id, leg, interest) = (posted.interest?, posted.posting.credit?, posted.posting.interest.as_ref()?);
-                Some((*seq, leg.account, id, &**interest))
-            }
-            _ => None,
-        };
-        self.fresh.iter().filter_map(paid).collect()
-    }
-
-    /// The outcomes, once they are durable.
-    fn answer(self, ledger: &Ledger) -> Vec<Outcome> {
-        ledger.flushed(self.fresh.last().map_or(0, |(_, seq)| *seq));
-        self.outcomes
-    }
-}
-
-/// A refusal as it is kept: a line per failure, code and text.
-fn refusal_text(refusal: &Refusal) -> String {
-    refusal.iter().map(|(code, why)| format!("{} {why}\n", code.as_str())).collect()
-}
-
-fn refusal_from(text: &str) -> Refusal {
-    let line = |line: &str| {
-        let (code, why) = line.split_once(' ')?;
-        Some((jangbu_contracts::codes::Code::parse(code)?, why.to_owned()))
-    };
-    text.lines().filter_map(line).collect()
 }
 
 #[cfg(test)]

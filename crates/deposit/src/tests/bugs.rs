@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::domain::book::Hold;
 use crate::domain::command::Original;
 use crate::domain::eligibility::{BALANCE_MAX, TURNOVER_MAX};
 use crate::tests::lost::Bank;
