@@ -152,6 +152,8 @@ pub struct Ledger {
     unfolded: Mutex<FxHashSet<u64>>,
     /// What a database that others write too offered when it was last read.
     offered: Mutex<shared::Offered>,
+    /// Is held by the one who writes what a dead process left.
+    writing_stored: Mutex<()>,
     /// What never changes of accounts that were shown.
     described: Mutex<FxHashMap<u64, Arc<Fixed>>>,
 }
@@ -217,6 +219,7 @@ impl Ledger {
             next_fold: Mutex::default(),
             unfolded: Mutex::default(),
             offered: Mutex::default(),
+            writing_stored: Mutex::default(),
             described: Mutex::default(),
         }
     }

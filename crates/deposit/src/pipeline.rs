@@ -21,7 +21,7 @@ use crate::store;
 
 /// Batches decided and not yet written: one that waits while one is written.
 pub const BATCHES_UNDER_WAY_MAX: usize = 2;
-/// The same on a database that others write too, where one has the place while balances of those before it are written back.
+/// Batches decided and not yet written out on a database that others write too, where that is done behind their answers.
 const BATCHES_UNDER_WAY_MAX_SHARED: usize = 8;
 
 /// The end of a flush, for all who wait for it.

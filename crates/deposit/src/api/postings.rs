@@ -195,7 +195,7 @@ async fn by_id(api: &Api, tx: &mut Tx, id: PostingId) -> Result<Option<store::po
 async fn row_at(tx: &mut Tx, seq: u64) -> Result<Option<store::postings::Stored>, Fault> {
     match store::postings::by_seq(tx, seq).await? {
         Some(row) => Ok(Some(row)),
-        None => store::batches::find(tx, |row| row.seq == seq).await,
+        None => store::batches::by_seq(tx, seq).await,
     }
 }
 
@@ -249,7 +249,7 @@ pub async fn find_posting(State(api): State<Api>, known: Known, Params(query): P
     let mut tx = api.ledger.db.read("deposit.by_key").await?;
     let row = match store::postings::by_key(&mut tx, &key).await? {
         Some(row) => Some(row),
-        None => store::batches::find(&mut tx, |row| row.key == key).await?,
+        None => store::batches::by_key(&mut tx, &key).await?,
     };
     drop(tx);
     stored(&api, &known, row).await
@@ -348,7 +348,7 @@ pub async fn preview_interest(State(api): State<Api>, known: Known, InPath(id): 
 pub async fn totals(State(api): State<Api>, known: Known) -> Answer {
     known.staff()?;
     let mut tx = api.ledger.db.read("deposit.totals").await?;
-    let (accounts, recorded) = (store::accounts::last_no(&mut tx).await?, store::postings::last_seq(&mut tx).await?);
+    let (accounts, recorded) = (store::accounts::last_no(&mut tx).await?, store::batches::last_seq(&mut tx).await?);
     drop(tx);
     let today = convert::today(&api.ledger, known.now);
     json(200, &convert::totals(&api.prover.totals(), accounts, recorded, today), false)

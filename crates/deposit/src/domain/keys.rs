@@ -7,8 +7,6 @@ use rustc_hash::FxHashSet;
 
 /// Keys of one generation: two are remembered, so that keys a little out of order need no look into the store.
 const KEYS_PER_GENERATION: usize = 1 << 16;
-/// So many keys that came last are known to have come lately.
-pub const KEYS_REMEMBERED: u64 = KEYS_PER_GENERATION as u64;
 /// Gaps known at once: callers whose keys begin differently and grow.
 const GAPS_MAX: usize = 8;
 /// Keys asked of the store in vain after which a gap is looked for.
@@ -113,11 +111,13 @@ impl Keys {
         keys.get(place).or(keys.last()).copied()
     }
 
-    /// Takes note that the store holds no key between two, but for `under_way`, which have been taken here and come next.
+    /// Takes note that the store holds no key between two, but for `under_way`, which come next. They are remembered anew:
+    /// some may have been taken here so long ago that they are forgotten.
     pub fn learn<'k>(&mut self, floor: String, ceiling: Option<String>, under_way: impl Iterator<Item = &'k str>) {
         let mut gap = Gap::new(floor, ceiling, self.taken);
         for key in under_way.filter(|key| gap.holds(key)).collect::<Vec<_>>() {
             gap.take(key);
+            self.recent.insert(xxhash_rust::xxh3::xxh3_64(key.as_bytes()));
         }
         gap.older_greatest.clone_from(&gap.greatest);
         // A key must raise all the gaps that hold it, and so it lies in one.
@@ -223,5 +223,22 @@ mod tests {
                 (0..100_u64).map(|i| format!("{:x}", xxhash_rust::xxh3::xxh3_64(&(n as u64 * 100 + i).to_be_bytes())));
             store.post(&by_chance.collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn a_key_under_way_is_not_new_in_a_gap_though_it_was_forgotten() {
+        let mut keys = Keys::above("m".into());
+        assert_eq!(keys.take("k"), Seen::Perhaps);
+        for n in 0..3 * KEYS_PER_GENERATION {
+            keys.take(&format!("z{n:09}"));
+        }
+        // The store was asked around it before it came there.
+        keys.learn("j".into(), Some("l".into()), ["k"].into_iter());
+        assert_eq!(keys.take("k"), Seen::Lately);
+        assert_eq!(keys.take("kk"), Seen::Never);
+        for n in 0..3 * KEYS_PER_GENERATION {
+            keys.take(&format!("z{:09}", KEYS_PER_GENERATION * 3 + n));
+        }
+        assert_eq!(keys.take("k"), Seen::Perhaps);
     }
 }

@@ -157,19 +157,22 @@ impl Ledger {
     }
 
     async fn through(&self, seq: u64, what: Behind) -> Result<(), Fault> {
-        let mut tx = self.db.glance("deposit.behind").await?;
         let (mut last, mut since) = (0, ticks());
         loop {
+            let mut tx = self.db.glance("deposit.behind").await?;
             let through = match what {
                 Behind::Balances => store::accounts::folded(&mut tx).await?,
                 Behind::Rows => store::postings::last_seq(&mut tx).await?,
             };
+            drop(tx); // others wait too
             if through >= seq {
                 return Ok(());
             }
             if through != last {
                 (last, since) = (through, ticks());
-            } else if since.elapsed() >= WRITING_BACK_MAX {
+            } else if since.elapsed() >= WRITING_BACK_MAX
+                && let Ok(_turn) = self.writing_stored.try_lock()
+            {
                 write_stored(self).await?;
             }
             tokio::time::sleep(WRITING_BACK_PAUSE).await;

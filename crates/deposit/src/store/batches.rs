@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use jangbu_platform::db::{Fault, Row, Tx, Value};
+use jangbu_platform::db::{Fault, Inserted, Tx, Value};
 
 use super::packed;
 use super::postings::{self, NewRow, Stored};
+
+/// Bytes of a batch that goes with the commit at most: written out they are twice as many, and a server takes only so many
+/// at once.
+const BYTES_WITH_COMMIT_MAX: usize = 1 << 20;
 
 /// A batch of postings, packed.
 #[derive(Clone, Debug)]
@@ -24,30 +28,36 @@ impl Packed {
         Some(Packed { first, last, bytes: packed::pack(rows).into() })
     }
 
-    fn read(row: &Row) -> Packed {
-        let place = |at| row.int(at).cast_unsigned();
-        Packed { first: place(0), last: place(1), bytes: row.bytes(2).into() }
+    fn of_bytes(bytes: &[u8]) -> Result<Packed, Fault> {
+        let (first, last) = packed::places(bytes).ok_or_else(|| Fault::Damaged("a batch of postings".into()))?;
+        Ok(Packed { first, last, bytes: bytes.into() })
     }
 
     /// Its rows.
     pub fn rows(&self) -> Result<Vec<Stored>, Fault> {
-        let rows = packed::unpack(&self.bytes).filter(|rows| rows.first().is_some_and(|row| row.seq == self.first));
-        rows.filter(|rows| rows.last().is_some_and(|row| row.seq == self.last))
-            .ok_or_else(|| Fault::Damaged(format!("the batch of postings {} to {}", self.first, self.last)))
+        let damaged = || Fault::Damaged(format!("the batch of postings {} to {}", self.first, self.last));
+        packed::unpack(&self.bytes).ok_or_else(damaged)
     }
 }
 
 /// Keeps a batch, with the unit of work.
 pub async fn keep(tx: &mut Tx, batch: &Packed) -> Result<(), Fault> {
     let row = [batch.last.cast_signed().into(), batch.first.cast_signed().into(), Value::Bytes(&batch.bytes)];
-    tx.execute_last("INSERT INTO posting_batch (last_seq, first_seq, packed) VALUES (?, ?, ?)", &row).await
+    if batch.bytes.len() <= BYTES_WITH_COMMIT_MAX {
+        let sql = "INSERT INTO posting_batch (last_seq, first_seq, packed) VALUES (?, ?, ?)";
+        return tx.execute_last(sql, &row).await;
+    }
+    match tx.insert("INSERT INTO posting_batch (last_seq, first_seq, packed) VALUES (?*)", &row).await? {
+        Inserted::New => Ok(()),
+        Inserted::Duplicate => Err(Fault::Conflict("another posted meanwhile".into())),
+    }
 }
 
 /// The batches after a place whose rows are not written, in order.
 pub async fn after(tx: &mut Tx, seq: u64) -> Result<Vec<Packed>, Fault> {
-    let sql = "SELECT first_seq, last_seq, packed FROM posting_batch WHERE last_seq > ? ORDER BY last_seq";
+    let sql = "SELECT packed FROM posting_batch WHERE last_seq > ? ORDER BY last_seq";
     let rows = tx.query(sql, &[seq.cast_signed().into()]).await?;
-    Ok(rows.iter().map(Packed::read).collect())
+    rows.iter().map(|row| Packed::of_bytes(row.bytes(0))).collect()
 }
 
 /// The rows of the batches after a place that are not written, in order.
@@ -59,16 +69,24 @@ pub async fn rows_after(tx: &mut Tx, seq: u64) -> Result<Vec<Stored>, Fault> {
     Ok(rows)
 }
 
-/// A row of a batch that is not written, in a snapshot.
-pub async fn find(tx: &mut Tx, wanted: impl Fn(&Stored) -> bool) -> Result<Option<Stored>, Fault> {
-    Ok(rows_after(tx, 0).await?.into_iter().find(wanted))
+/// The row of a key in a batch that is not written.
+pub async fn by_key(tx: &mut Tx, key: &str) -> Result<Option<Stored>, Fault> {
+    Ok(rows_after(tx, 0).await?.into_iter().find(|row| row.key == key))
+}
+
+/// The row at a place in a batch that is not written.
+pub async fn by_seq(tx: &mut Tx, seq: u64) -> Result<Option<Stored>, Fault> {
+    let sql = "SELECT packed FROM posting_batch WHERE last_seq >= ? ORDER BY last_seq LIMIT 1";
+    let Some(row) = tx.query_one(sql, &[seq.cast_signed().into()]).await? else { return Ok(None) };
+    Ok(Packed::of_bytes(row.bytes(0))?.rows()?.into_iter().find(|row| row.seq == seq))
 }
 
 /// The last place taken, whether its row is written or not.
 pub async fn last_seq(tx: &mut Tx) -> Result<u64, Fault> {
-    let row = tx.query_one("SELECT MAX(last_seq) FROM posting_batch", &[]).await?;
-    let packed = row.and_then(|row| row.opt_int(0)).map_or(0, i64::cast_unsigned);
-    Ok(packed.max(postings::last_seq(tx).await?))
+    let sql = "SELECT (SELECT MAX(last_seq) FROM posting_batch), (SELECT MAX(seq) FROM posting)";
+    let row = tx.query_one(sql, &[]).await?;
+    let last = |at| row.as_ref().and_then(|row| row.opt_int(at)).map_or(0, i64::cast_unsigned);
+    Ok(last(0).max(last(1)))
 }
 
 /// Keeps of some batches those whose rows are not written, and lets nobody else write them until the unit of work ends.

@@ -190,7 +190,8 @@ pub async fn reached(tx: &mut Tx) -> Result<u64, Fault> {
 /// Up to which posting all balances are written back; nobody else writes any back until the unit of work ends. Also the
 /// first posting whose row is not written yet, though it may be by now.
 pub async fn folded(tx: &mut Tx) -> Result<(u64, Option<u64>), Fault> {
-    let sql = "SELECT seq, (SELECT MIN(first_seq) FROM posting_batch) FROM folded WHERE id = 1 FOR UPDATE";
+    let sql = "SELECT seq, (SELECT MIN(b.first_seq) FROM posting_batch b WHERE b.last_seq > folded.seq) FROM folded \
+               WHERE id = 1 FOR UPDATE";
     let row = tx.query_one(sql, &[]).await?;
     Ok(row.map_or((0, None), |row| (row.int(0).cast_unsigned(), row.opt_int(1).map(i64::cast_unsigned))))
 }

@@ -11,7 +11,8 @@ pub async fn insert(tx: &mut Tx, first: u64, last: u64) -> Result<(), Fault> {
 /// Ranges that wait, in order, as far as all rows are there.
 pub async fn ranges(tx: &mut Tx, limit: u32) -> Result<Vec<(u64, u64)>, Fault> {
     let sql = "SELECT first_seq, last_seq FROM posting_outbox WHERE last_seq < COALESCE((SELECT MIN(first_seq) \
-               FROM posting_batch), 9223372036854775807) ORDER BY first_seq LIMIT ?";
+               FROM posting_batch WHERE posting_batch.last_seq > (SELECT f.seq FROM folded f WHERE f.id = 1)), \
+               9223372036854775807) ORDER BY first_seq LIMIT ?";
     let rows = tx.query(sql, &[limit.into()]).await?;
     Ok(rows.iter().map(range).collect())
 }

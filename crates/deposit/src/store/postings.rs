@@ -181,9 +181,11 @@ pub async fn range(tx: &mut Tx, first: u64, last: u64, limit: u32) -> Result<Vec
     rows.iter().map(stored).collect()
 }
 
-/// The last place up to which all rows are there: those of batches still packed come later.
+/// The last place up to which all rows are there: those of batches still packed come later. Batches before what is written
+/// back are not looked for, which a server may not have cleared away yet.
 pub async fn last_seq(tx: &mut Tx) -> Result<u64, Fault> {
-    let sql = "SELECT COALESCE((SELECT MIN(first_seq) FROM posting_batch) - 1, (SELECT MAX(seq) FROM posting))";
+    let sql = "SELECT COALESCE((SELECT MIN(first_seq) FROM posting_batch WHERE last_seq > (SELECT f.seq FROM folded f \
+               WHERE f.id = 1)) - 1, (SELECT MAX(seq) FROM posting))";
     let row = tx.query_one(sql, &[]).await?;
     Ok(row.and_then(|r| r.opt_int(0)).map_or(0, i64::cast_unsigned))
 }

@@ -28,18 +28,16 @@ impl Two {
         folded
     }
 
-    /// Leaves balances as they were, as if whoever posted since had died before he wrote them back; `packed` as if before he
-    /// wrote the rows of his postings.
-    async fn write_back_no_further_than(&self, folded: u64, packed: bool) {
+    /// Leaves balances as they were, as if whoever posted since had died before he wrote them back; and before he wrote the
+    /// rows of so many `packed` postings, though others wrote those after them.
+    async fn write_back_no_further_than(&self, folded: u64, packed: usize) {
         self.processes[0].ledger.fold().await.unwrap();
         let mut tx = self.processes[0].ledger.db.begin("races").await.unwrap();
-        if packed {
-            let rows = store::postings::range(&mut tx, folded + 1, u64::MAX >> 1, 10_000).await.unwrap();
-            for batch in rows.chunk_by(|a, b| a.posted_at == b.posted_at) {
-                let batch = Packed::of(&batch.iter().map(Stored::row).collect::<Vec<_>>()).unwrap();
-                store::batches::keep(&mut tx, &batch).await.unwrap();
-            }
-            tx.execute("DELETE FROM posting WHERE seq > ?", &[folded.cast_signed().into()]).await.unwrap();
+        let rows = store::postings::range(&mut tx, folded + 1, u64::MAX >> 1, 10_000).await.unwrap();
+        if let Some(batch) = Packed::of(&rows.iter().take(packed).map(Stored::row).collect::<Vec<_>>()) {
+            let places = [batch.first, batch.last].map(|seq| seq.cast_signed().into());
+            tx.execute("DELETE FROM posting WHERE seq >= ? AND seq <= ?", &places).await.unwrap();
+            store::batches::keep(&mut tx, &batch).await.unwrap();
         }
         tx.execute("DELETE FROM balance", &[]).await.unwrap();
         tx.execute("INSERT INTO balance SELECT * FROM before_it", &[]).await.unwrap();
@@ -92,12 +90,12 @@ async fn a_look_sees_what_was_answered() {
 /// holds, captures and interest, before they decide or look.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_dead_process_left_is_written() {
-    for packed in [false, true] {
+    for packed in [0, 20, usize::MAX] {
         is_written_for_the_dead(packed).await;
     }
 }
 
-async fn is_written_for_the_dead(packed: bool) {
+async fn is_written_for_the_dead(packed: usize) {
     let two = Two::with(12).await;
     two.credit(1_000_000).await;
     let held = two.post(0, vec![two.fresh(Action::Hold { account: two.accounts[3], amount: 300, until: None })]).await;
@@ -147,12 +145,12 @@ async fn is_written_for_the_dead(packed: bool) {
 /// One goes on posting after the other died: he does not take for written back what he has no account of.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_goes_on_leaves_out_no_balance_of_the_dead() {
-    for packed in [false, true] {
+    for packed in [0, 20, usize::MAX] {
         leaves_out_none(packed).await;
     }
 }
 
-async fn leaves_out_none(packed: bool) {
+async fn leaves_out_none(packed: usize) {
     let two = Two::with(100).await;
     let credits = |numbers: std::ops::Range<usize>| two.credits(two.accounts[numbers].iter().copied());
     two.post(1, credits(0..40)).await;

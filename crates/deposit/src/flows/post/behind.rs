@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use jangbu_platform::db::{Fault, Tx};
@@ -25,6 +26,10 @@ use crate::store::batches::Packed;
 const TRIES_MAX: u32 = 5;
 /// Rows of postings that share a unit of work, but for those of the last batch of it.
 const ROWS_PER_WRITE: u64 = 2_048;
+
+/// Pauses between tries of what failed otherwise: the first, and the longest.
+const PAUSE_FIRST: Duration = Duration::from_millis(10);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// A batch, and accounts as the postings after `before` up to `upto` left them.
 pub(super) struct Run {
@@ -46,7 +51,7 @@ struct Balances {
     before: u64,
     upto: u64,
     accounts: Vec<Account>,
-    _rooms: Vec<Room>,
+    rooms: Vec<Room>,
 }
 
 /// The way of what a lane leaves behind its batches; its tasks end with it, when all is written.
@@ -135,11 +140,12 @@ async fn write_rows(ledger: Arc<Ledger>, mut runs: UnboundedReceiver<Sent>, writ
             next = runs.try_recv().ok();
         }
         let batches: Vec<Packed> = taken.iter().map(|sent| sent.run.packed.clone()).collect();
-        if let Err(fault) = write_batches(&ledger, &batches).await {
-            tracing::warn!(error = %fault, "rows of postings are left to be written by others");
+        let mut pause = PAUSE_FIRST;
+        while let Err(fault) = write_batches(&ledger, &batches).await {
+            rest(&mut pause, &fault).await;
         }
         for Sent { run: Run { before, upto, accounts, .. }, room, .. } in taken {
-            let _ = written.send(Balances { before, upto, accounts, _rooms: room.into_iter().collect() });
+            let _ = written.send(Balances { before, upto, accounts, rooms: room.into_iter().collect() });
         }
     }
 }
@@ -148,7 +154,7 @@ async fn write_rows(ledger: Arc<Ledger>, mut runs: UnboundedReceiver<Sent>, writ
 async fn write_batches(ledger: &Ledger, batches: &[Packed]) -> Result<(), Fault> {
     let mut tries = 0;
     let mut left = batches.to_vec();
-    loop {
+    while !left.is_empty() {
         let written = async {
             let mut tx = ledger.db.begin("deposit.write_rows").await?;
             if tries > 0 {
@@ -162,6 +168,7 @@ async fn write_batches(ledger: &Ledger, batches: &[Packed]) -> Result<(), Fault>
             done => return done,
         }
     }
+    Ok(())
 }
 
 async fn write_balances(ledger: Arc<Ledger>, mut waiting: UnboundedReceiver<Balances>, through: Arc<AtomicU64>) {
@@ -179,18 +186,24 @@ async fn write_balances(ledger: Arc<Ledger>, mut waiting: UnboundedReceiver<Bala
             }
             run.upto = other.upto;
             run.accounts.extend(other.accounts);
-            run._rooms.extend(other._rooms);
+            run.rooms.extend(other.rooms);
         }
         if run.upto <= through.load(Ordering::Relaxed) {
             continue; // another did it
         }
-        match write_back(&ledger, &run).await {
-            Ok(()) => drop(through.fetch_max(run.upto, Ordering::Relaxed)),
-            Err(fault) => {
-                tracing::warn!(error = %fault, "balances are left to be written back from their postings");
-            }
+        let mut pause = PAUSE_FIRST;
+        while let Err(fault) = write_back(&ledger, &run).await {
+            rest(&mut pause, &fault).await;
         }
+        through.fetch_max(run.upto, Ordering::Relaxed);
     }
+}
+
+/// Before the next try of what failed. Those who post run out of room meanwhile, and are told to come again.
+async fn rest(pause: &mut Duration, fault: &Fault) {
+    tracing::warn!(error = %fault, "what is answered could not be written out yet");
+    tokio::time::sleep(*pause).await;
+    *pause = PAUSE_MAX.min(*pause * 2);
 }
 
 async fn write_back(ledger: &Ledger, run: &Balances) -> Result<(), Fault> {

@@ -34,7 +34,7 @@ use super::{Answers, Batch, COMMANDS_PER_BATCH_MAX, Outcome, decide_all};
 use crate::domain::command::{Action, Command, Kind};
 use crate::domain::decide::{self, Movement};
 use crate::domain::eligibility::number_of;
-use crate::domain::keys::{KEYS_REMEMBERED, Keys, Seen};
+use crate::domain::keys::{Keys, Seen};
 use crate::ledger::{Ledger, State};
 use crate::pipeline::{Flush, Room};
 use crate::store;
@@ -53,8 +53,10 @@ const ACCOUNTS_KEPT_MAX: usize = 1_000_000;
 /// wait for more flushes.
 const COMMANDS_WRITTEN_WHOLE_MAX: usize = 32;
 
-/// Accounts of which it is kept what others did to them, before those are left out that the store has by now.
-const ACCOUNTS_UNMET_MAX: usize = 1_024;
+/// Postings of others between two looks at what is kept of accounts not met, to leave out what the store has by now.
+const POSTINGS_PER_CLEARING: u64 = 4_096;
+/// Postings of others that are carried out at once; when there are more, all is read anew.
+const POSTINGS_FOLLOWED_MAX: u64 = 4 * COMMANDS_PER_BATCH_MAX as u64;
 /// Batches since another process was last seen to post, after which it is taken to do so no longer.
 const BATCHES_BESIDE: u32 = 64;
 
@@ -87,6 +89,8 @@ struct Memory {
     commit: Flush,
     /// What others did to accounts that are not in the book: what the store has of those may be older.
     unmet: Unmet,
+    /// Where it was last looked through.
+    cleared: u64,
     /// Up to here all that moved since is in the book, or was sent to be written back.
     covered: u64,
     behind: Behind,
@@ -109,7 +113,16 @@ impl Memory {
         state.seq = place.seq;
         state.keys = Keys::above(store::postings::last_key(tx).await?);
         let (commit, behind) = (std::future::ready(Ok(())).boxed().shared(), Behind::start(ledger, place.seq));
-        Ok(Memory { state, at: place, commit, unmet: Unmet::default(), covered: place.seq, behind, beside: 0 })
+        Ok(Memory {
+            state,
+            at: place,
+            commit,
+            unmet: Unmet::default(),
+            cleared: place.seq,
+            covered: place.seq,
+            behind,
+            beside: 0,
+        })
     }
 
     /// Whether what is kept leads to a place: then it is how things are there.
@@ -121,7 +134,7 @@ impl Memory {
         let moved = place.seq > self.at.seq && place.token != self.at.token && place.changes == self.at.changes;
         // The other stands on what this lane left only if that stands; a commit whose answer is lost says neither.
         let stands = matches!(self.commit.clone().now_or_never(), Some(Ok(())));
-        if !moved || !stands || place.seq - self.at.seq > COMMANDS_PER_BATCH_MAX as u64 {
+        if !moved || !stands || place.seq - self.at.seq > POSTINGS_FOLLOWED_MAX {
             return Ok(false);
         }
         let (state, unmet, mut covers) = (&mut self.state, &mut self.unmet, true);
@@ -134,9 +147,13 @@ impl Memory {
         if !covers {
             self.covered = place.seq; // whoever posted it writes it back
         }
-        if self.unmet.len() > ACCOUNTS_UNMET_MAX {
+        if place.seq - self.cleared >= POSTINGS_PER_CLEARING {
             let written = self.behind.through();
-            self.unmet.retain(|_, moved| moved.last().is_some_and(|last| last.seq > written));
+            self.unmet.retain(|_, moved| {
+                moved.retain(|moved| moved.seq > written);
+                !moved.is_empty()
+            });
+            self.cleared = place.seq;
         }
         Ok(true)
     }
@@ -303,12 +320,10 @@ async fn recall_all(
     let mut keys: Vec<&str> = asked.map(|(command, _)| command.key.as_str()).collect();
     keys.sort_unstable(); // near each other in the index
     keys.dedup();
-    // Keys of batches still packed came lately, unless very many are.
-    let written = memory.behind.through();
-    let mut rows = Vec::new();
-    if seen.contains(&Seen::Lately) || memory.at.seq - written >= KEYS_REMEMBERED {
-        rows = store::batches::rows_after(tx, written).await?;
+    if keys.is_empty() {
+        return Ok(HashMap::new());
     }
+    let mut rows = store::batches::rows_after(tx, memory.behind.through()).await?;
     rows.retain(|row| keys.binary_search(&row.key.as_str()).is_ok());
     rows.extend(store::locked::by_keys(tx, &keys).await?);
     Ok(rows.into_iter().map(|row| (row.key.clone(), row)).collect())
@@ -335,8 +350,10 @@ async fn meet(
         }
     }
     nos.extend(store::locked::held_accounts(tx, &holds).await?);
-    if let Some(original) = originals.iter().max().filter(|original| **original > memory.behind.through()) {
-        ledger.folded_through(memory.at.seq.min(*original)).await?;
+    // Those of batches still packed; beyond the place there are none.
+    let packed = memory.behind.through() + 1..=memory.at.seq;
+    if let Some(original) = originals.iter().filter(|original| packed.contains(original)).max() {
+        ledger.folded_through(*original).await?;
     }
     for posting in store::locked::by_seqs(tx, &originals).await?.into_iter().filter_map(|row| row.posting) {
         nos.extend([posting.debit, posting.credit].into_iter().flatten().map(|leg| leg.account));
