@@ -71,16 +71,20 @@ pub struct Bench {
 pub struct Throws(u64);
 
 impl Throws {
-    /// Throws that follow from `seed`.
+    /// Throws that follow from `seed`, and have nothing to do with those of the next one.
     pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        // A throw adds to where it stands what tells seeds apart: begun at the seed, each would follow one behind the next.
+        Self(Throws(seed).throw())
     }
     /// A number below `n`.
     pub fn below(&mut self, n: u64) -> u64 {
+        self.throw() % n.max(1)
+    }
+    fn throw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % n.max(1)
+        z ^ (z >> 31)
     }
 }
 
