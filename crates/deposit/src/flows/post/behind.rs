@@ -171,28 +171,40 @@ async fn write_batches(ledger: &Ledger, batches: &[Packed]) -> Result<(), Fault>
     Ok(())
 }
 
-async fn write_balances(ledger: Arc<Ledger>, mut waiting: UnboundedReceiver<Balances>, through: Arc<AtomicU64>) {
-    let mut next = None;
-    loop {
-        let first = match next.take() {
-            Some(balances) => Some(balances),
-            None => waiting.recv().await,
-        };
-        let Some(mut run) = first else { return };
-        while let Ok(other) = waiting.try_recv() {
-            if other.before != run.upto {
-                next = Some(other);
-                break;
+/// Runs of balances, in the order of postings.
+struct Waiting {
+    runs: UnboundedReceiver<Balances>,
+    next: Option<Balances>,
+}
+
+impl Waiting {
+    /// Adds to a run those that came behind it; none whose rows may not be there, from a place on.
+    fn add_to(&mut self, run: &mut Balances, first_packed: Option<u64>) {
+        while let Some(other) = self.next.take().or_else(|| self.runs.try_recv().ok()) {
+            if other.before != run.upto || first_packed.is_some_and(|first| first <= other.upto) {
+                self.next = Some(other);
+                return;
             }
             run.upto = other.upto;
             run.accounts.extend(other.accounts);
             run.rooms.extend(other.rooms);
         }
+    }
+}
+
+async fn write_balances(ledger: Arc<Ledger>, runs: UnboundedReceiver<Balances>, through: Arc<AtomicU64>) {
+    let mut waiting = Waiting { runs, next: None };
+    loop {
+        let first = match waiting.next.take() {
+            Some(run) => Some(run),
+            None => waiting.runs.recv().await,
+        };
+        let Some(mut run) = first else { return };
         if run.upto <= through.load(Ordering::Relaxed) {
             continue; // another did it
         }
         let mut pause = PAUSE_FIRST;
-        while let Err(fault) = write_back(&ledger, &run).await {
+        while let Err(fault) = write_back(&ledger, &mut run, &mut waiting).await {
             rest(&mut pause, &fault).await;
         }
         through.fetch_max(run.upto, Ordering::Relaxed);
@@ -206,10 +218,10 @@ async fn rest(pause: &mut Duration, fault: &Fault) {
     *pause = PAUSE_MAX.min(*pause * 2);
 }
 
-async fn write_back(ledger: &Ledger, run: &Balances) -> Result<(), Fault> {
+async fn write_back(ledger: &Ledger, run: &mut Balances, waiting: &mut Waiting) -> Result<(), Fault> {
     let mut tries = 0;
     loop {
-        match write_back_once(ledger, run).await {
+        match write_back_once(ledger, run, waiting).await {
             Ok(Turn::Done) => return Ok(()),
             Ok(Turn::BalancesBefore) => ledger.folded_through(run.before).await?,
             Ok(Turn::RowsBefore) => ledger.listed_through(run.upto).await?,
@@ -228,7 +240,7 @@ enum Turn {
     RowsBefore,
 }
 
-async fn write_back_once(ledger: &Ledger, run: &Balances) -> Result<Turn, Fault> {
+async fn write_back_once(ledger: &Ledger, run: &mut Balances, waiting: &mut Waiting) -> Result<Turn, Fault> {
     let mut tx = ledger.db.begin("deposit.write_back").await?;
     let (folded, first_packed) = store::locked::folded(&mut tx).await?;
     if folded >= run.upto {
@@ -240,6 +252,7 @@ async fn write_back_once(ledger: &Ledger, run: &Balances) -> Result<Turn, Fault>
     if first_packed.is_some_and(|first| first <= run.upto) {
         return Ok(Turn::RowsBefore);
     }
+    waiting.add_to(run, first_packed); // others may have been at it for long
     store::locked::write_balances(&mut tx, run.accounts.iter().collect(), folded).await?;
     store::accounts::set_folded(&mut tx, run.upto).await?;
     tx.commit().await.map(|()| Turn::Done)
