@@ -79,6 +79,21 @@ impl Two {
         self.command(&format!("n{:08}", self.keys.fetch_add(1, Ordering::SeqCst)), action)
     }
 
+    /// The undoing of a posting: only its place is looked at, the rest is found under the instance's place.
+    fn undoing(&self, seq: u64) -> Action {
+        let original = Original {
+            seq,
+            kind: Of::Reversal,
+            debit: None,
+            credit: None,
+            bank: None,
+            amount: 0,
+            counted_on: self.day(),
+            reversed: false,
+        };
+        Action::Reversal { original: Some(original) }
+    }
+
     /// Has a process post commands, again as long as it is busy.
     pub(super) async fn post(&self, process: usize, commands: Vec<Command>) -> Vec<Outcome> {
         loop {
@@ -220,18 +235,7 @@ async fn a_hold_ends_once_and_a_posting_is_undone_once() {
 
         let debit = two.fresh(Action::Debit { account: *account, amount: 100, bank: "cash" });
         let Outcome::Posted(debit, _) = &two.post(1, vec![debit]).await[0] else { panic!("it has the money") };
-        // As the edge asks for it: the rest is found under the place.
-        let original = Original {
-            seq: debit.posting.seq,
-            kind: Of::Reversal,
-            debit: None,
-            credit: None,
-            bank: None,
-            amount: 0,
-            counted_on: two.day(),
-            reversed: false,
-        };
-        let undo = || two.fresh(Action::Reversal { original: Some(original.clone()) });
+        let undo = || two.fresh(two.undoing(debit.posting.seq));
         let (one, other) = tokio::join!(two.post(0, vec![undo()]), two.post(1, vec![undo()]));
         one_of(&one, &other);
     }
@@ -325,20 +329,7 @@ fn any_action(two: &Two, dice: &Dice, known: &[u64]) -> Action {
         8 => Action::Capture { hold: seq, amount: None, bank: "cash" },
         9 => Action::Release { hold: seq },
         10 => Action::Interest { account: account(n), due: None },
-        _ => {
-            // Only the place is looked at; the rest is read from the store.
-            let original = Original {
-                seq,
-                kind: jangbu_deposit::domain::command::Kind::Transfer,
-                debit: None,
-                credit: None,
-                bank: None,
-                amount: 0,
-                counted_on: two.day(),
-                reversed: false,
-            };
-            Action::Reversal { original: Some(original) }
-        }
+        _ => two.undoing(seq),
     }
 }
 
