@@ -122,6 +122,19 @@ async fn is_written_for_the_dead(packed: usize) {
     let proof = jangbu_deposit::proof::prove(&two.processes[1].ledger.db, &|_| {}).await.unwrap();
     assert_eq!((proof.breaks.count(), proof.postings), (0, rows.len() as u64), "{:?}", proof.breaks.told);
     let ledger = &two.processes[1].ledger;
+    let mut tx = ledger.db.read("races").await.unwrap();
+    let sent = store::outbox::ranges(&mut tx, 100).await.unwrap().last().unwrap().1;
+    assert_eq!(
+        sent,
+        if packed > 0 { before } else { before + outcomes.len() as u64 },
+        "none is told before its row is there"
+    );
+    let found = store::batches::by_seq(&mut tx, before + 20).await.unwrap();
+    assert_eq!(found.map(|row| row.seq), (packed > 0).then_some(before + 20));
+    assert_eq!(store::batches::by_seq(&mut tx, before + 21).await.unwrap().is_some(), packed > 20);
+    let found = store::batches::by_key(&mut tx, &commands[0].key).await.unwrap();
+    assert_eq!(found.map(|row| row.seq), (packed > 0).then_some(before + 1));
+    drop(tx);
     for account in &expected {
         let seen = ledger.look(account.no, |account, _| account.clone()).await.unwrap().unwrap();
         assert_eq!(seen, *account);
