@@ -1,7 +1,8 @@
-//! Posts a batch of commands in one unit of work; what that writes on a database of one's own is this. The batch is the function; one is a batch of one.
+//! Posts a batch of commands. The batch is the function; one is a batch of one.
 //!
 //! A batch whose commands need nothing but memory is decided while earlier ones are still being written; one that needs
 //! the store (a key that may be known, an account not met yet, a hold, a reversal, interest) has the ledger to itself.
+//! Each is one unit of work, unless others write the same database (`locked`):
 //!
 //! | per | statements |
 //! |---|---|

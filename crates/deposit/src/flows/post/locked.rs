@@ -177,22 +177,29 @@ impl Memory {
     /// Writes a batch; gives what is to be written behind it when it stands.
     async fn write(&mut self, ledger: &Ledger, tx: &mut Tx, batch: &Batch) -> Result<Option<Run>, Fault> {
         let rows = batch.rows();
-        let Some(packed) = Packed::of(&rows) else { return Ok(None) };
+        if rows.is_empty() {
+            return Ok(None);
+        }
         let before = self.at.seq;
         (self.at.seq, self.at.token) = (self.state.seq, ledger.dice.u64());
         let touched = self.state.take_touched();
         let alone = self.beside == 0;
         self.beside = self.beside.saturating_sub(1);
         // Whoever has the place and finds all before it written back is the only one who writes any back.
-        let run = if alone && rows.len() <= COMMANDS_WRITTEN_WHOLE_MAX && self.behind.is_through(tx, before).await? {
-            store::postings::insert(tx, &rows).await?;
-            store::locked::write_balances(tx, touched, before).await?;
-            store::accounts::set_folded(tx, self.at.seq).await?;
-            None
-        } else {
-            store::batches::keep(tx, &packed).await?;
-            let accounts = touched.into_iter().cloned().collect();
-            Some(Run { before: self.covered, upto: self.at.seq, packed, accounts })
+        let whole = alone && rows.len() <= COMMANDS_WRITTEN_WHOLE_MAX && self.behind.is_through(tx, before).await?;
+        let packed = if whole { None } else { Packed::of(&rows) };
+        let run = match packed {
+            None => {
+                store::postings::insert(tx, &rows).await?;
+                store::locked::write_balances(tx, touched, before).await?;
+                store::accounts::set_folded(tx, self.at.seq).await?;
+                None
+            }
+            Some(packed) => {
+                store::batches::keep(tx, &packed).await?;
+                let accounts = touched.into_iter().cloned().collect();
+                Some(Run { before: self.covered, upto: self.at.seq, packed, accounts })
+            }
         };
         batch.store_beside(tx).await?;
         store::locked::set_place(tx, self.at.seq, self.at.token).await?;
