@@ -57,6 +57,8 @@ const COMMANDS_WRITTEN_WHOLE_MAX: usize = 32;
 const POSTINGS_PER_CLEARING: u64 = 4_096;
 /// Postings of others that are carried out at once; when there are more, all is read anew.
 const POSTINGS_FOLLOWED_MAX: u64 = 4 * COMMANDS_PER_BATCH_MAX as u64;
+/// How long the answer to a commit is waited for when another has the place already.
+const COMMIT_ANSWER_MAX: Duration = Duration::from_millis(100);
 /// Batches since another process was last seen to post, after which it is taken to do so no longer.
 const BATCHES_BESIDE: u32 = 64;
 
@@ -132,9 +134,12 @@ impl Memory {
         }
         // Who moves the place without a token takes its number alone on.
         let moved = place.seq > self.at.seq && place.token != self.at.token && place.changes == self.at.changes;
-        // The other stands on what this lane left only if that stands; a commit whose answer is lost says neither.
-        let stands = matches!(self.commit.clone().now_or_never(), Some(Ok(())));
-        if !moved || !stands || place.seq - self.at.seq > POSTINGS_FOLLOWED_MAX {
+        if !moved || place.seq - self.at.seq > POSTINGS_FOLLOWED_MAX {
+            return Ok(false);
+        }
+        // The other stands on what this lane left only if that stands; a commit whose answer is lost says neither. A server
+        // lets go of the place before it answers.
+        if !matches!(tokio::time::timeout(COMMIT_ANSWER_MAX, self.commit.clone()).await, Ok(Ok(()))) {
             return Ok(false);
         }
         let (state, unmet, mut covers) = (&mut self.state, &mut self.unmet, true);
