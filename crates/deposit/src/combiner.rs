@@ -68,10 +68,14 @@ async fn run(ledger: Arc<Ledger>, mut requests: mpsc::UnboundedReceiver<Request>
     loop {
         let first = match left_over.take() {
             Some(request) => request,
-            None => match requests.recv().await {
-                Some(request) => request,
-                None => return,
-            },
+            None => {
+                let next = tokio::select! {
+                    next = requests.recv() => next,
+                    never = lane.rest() => match never {},
+                };
+                let Some(next) = next else { return };
+                next
+            }
         };
         // Taken before the queue is emptied: whatever comes while there is no room shares this batch.
         let room = ledger.room().await;

@@ -19,7 +19,7 @@ use jangbu_platform::defect::planted;
 use jangbu_platform::dice::Dice;
 use jangbu_platform::probe;
 use rustc_hash::{FxHashMap, FxHashSet};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 use crate::domain::book::{Account, Book, Owner};
 use crate::domain::command::{Command, Kind};
@@ -154,6 +154,8 @@ pub struct Ledger {
     offered: Mutex<shared::Offered>,
     /// Is held by the one who writes what a dead process left.
     writing_stored: Mutex<()>,
+    /// Up to where one waits for balances to be written back there.
+    pub(crate) wanted: watch::Sender<u64>,
     /// What never changes of accounts that were shown.
     described: Mutex<FxHashMap<u64, Arc<Fixed>>>,
 }
@@ -220,6 +222,7 @@ impl Ledger {
             unfolded: Mutex::default(),
             offered: Mutex::default(),
             writing_stored: Mutex::default(),
+            wanted: watch::Sender::default(),
             described: Mutex::default(),
         }
     }
@@ -462,6 +465,7 @@ impl Ledger {
             let rows = store::postings::range(tx, from, upto, POSTINGS_PER_READ_MAX).await?;
             let Some(last) = rows.last() else { break };
             from = last.seq + 1;
+            self.meet(tx, state, &rows).await?;
             for posting in rows.iter().filter_map(|r| r.posting.as_ref()) {
                 self.replay(tx, state, posting).await?;
             }

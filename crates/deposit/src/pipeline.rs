@@ -21,7 +21,8 @@ use crate::store;
 
 /// Batches decided and not yet written: one that waits while one is written.
 pub const BATCHES_UNDER_WAY_MAX: usize = 2;
-/// Batches decided and not yet written out on a database that others write too, where that is done behind their answers.
+/// The same on a database that others write too, where they wait for the same place; what is left behind them is bounded
+/// by itself.
 const BATCHES_UNDER_WAY_MAX_SHARED: usize = 8;
 
 /// The end of a flush, for all who wait for it.

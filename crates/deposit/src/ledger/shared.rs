@@ -11,15 +11,20 @@ use jangbu_platform::db::{Fault, Tx};
 
 use super::{Ledger, Names, Product, State};
 use crate::domain::book::{Account, Owner};
-use crate::flows::post::write_stored;
+use crate::flows::post::{raise, write_stored, write_stored_rows};
 use crate::store;
 use crate::store::accounts::Fixed;
+use crate::store::postings::Stored;
 
 /// Accounts of which is kept in memory what never changes; when there are more, all are forgotten.
 const DESCRIBED_MAX: usize = 65_536;
 
-/// How long nothing may be written back that waits for it, before another than who posted it does it in his place.
-const WRITING_BACK_MAX: Duration = Duration::from_millis(200);
+/// How long nothing may be written back that waits for it, before another does it in the place of who posted it: where there
+/// is much to be read for it, and where there is not.
+const WRITING_BACK_MAX: Duration = Duration::from_millis(500);
+const WRITING_BACK_MAX_FEW: Duration = Duration::from_millis(50);
+/// Postings that are few.
+const FEW: u64 = 2_048;
 /// Pause between two looks at how far balances are written back.
 const WRITING_BACK_PAUSE: Duration = Duration::from_millis(1);
 
@@ -168,15 +173,42 @@ impl Ledger {
             if through >= seq {
                 return Ok(());
             }
+            let patience = match what {
+                Behind::Balances => {
+                    raise(&self.wanted, seq);
+                    if seq - through <= FEW { WRITING_BACK_MAX_FEW } else { WRITING_BACK_MAX }
+                }
+                Behind::Rows => WRITING_BACK_MAX,
+            };
             if through != last {
                 (last, since) = (through, ticks());
-            } else if since.elapsed() >= WRITING_BACK_MAX
+            } else if since.elapsed() >= patience
                 && let Ok(_turn) = self.writing_stored.try_lock()
             {
-                write_stored(self).await?;
+                match what {
+                    Behind::Balances => write_stored(self, through).await?,
+                    Behind::Rows => write_stored_rows(self).await?,
+                }
             }
             tokio::time::sleep(WRITING_BACK_PAUSE).await;
         }
+    }
+
+    /// Reads the accounts of stored rows at once, where no owner is asked for with them.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub(super) async fn meet(&self, tx: &mut Tx, state: &mut State, rows: &[Stored]) -> Result<(), Fault> {
+        if !self.db.sole_owner() {
+            let mut missing = super::accounts_of(rows);
+            missing.sort_unstable();
+            missing.dedup();
+            missing.retain(|no| state.book.accounts.get(*no).is_none());
+            for account in store::locked::accounts(tx, &missing, |code| state.product(code)).await? {
+                state.book.accounts.insert(account);
+            }
+        }
+        Ok(())
     }
 
     /// Waits for what is being written back now: whoever then takes the place keeps others the less from posting.

@@ -35,8 +35,16 @@ impl Packed {
 
     /// Its rows.
     pub fn rows(&self) -> Result<Vec<Stored>, Fault> {
-        let damaged = || Fault::Damaged(format!("the batch of postings {} to {}", self.first, self.last));
-        packed::unpack(&self.bytes).ok_or_else(damaged)
+        packed::unpack(&self.bytes).ok_or_else(|| self.damaged())
+    }
+
+    /// Shows its rows in order.
+    pub fn each(&self, see: &mut dyn FnMut(&NewRow<'_>)) -> Result<(), Fault> {
+        packed::each(&self.bytes, see).ok_or_else(|| self.damaged())
+    }
+
+    fn damaged(&self) -> Fault {
+        Fault::Damaged(format!("the batch of postings {} to {}", self.first, self.last))
     }
 }
 
@@ -57,6 +65,13 @@ pub async fn keep(tx: &mut Tx, batch: &Packed) -> Result<(), Fault> {
 pub async fn after(tx: &mut Tx, seq: u64) -> Result<Vec<Packed>, Fault> {
     let sql = "SELECT packed FROM posting_batch WHERE last_seq > ? ORDER BY last_seq";
     let rows = tx.query(sql, &[seq.cast_signed().into()]).await?;
+    rows.iter().map(|row| Packed::of_bytes(row.bytes(0))).collect()
+}
+
+/// The first batches whose rows are not written, in order.
+pub async fn first(tx: &mut Tx, count: usize) -> Result<Vec<Packed>, Fault> {
+    let sql = format!("SELECT packed FROM posting_batch ORDER BY last_seq LIMIT {count}");
+    let rows = tx.query(&sql, &[]).await?;
     rows.iter().map(|row| Packed::of_bytes(row.bytes(0))).collect()
 }
 
@@ -89,27 +104,20 @@ pub async fn last_seq(tx: &mut Tx) -> Result<u64, Fault> {
     Ok(last(0).max(last(1)))
 }
 
-/// Keeps of some batches those whose rows are not written, and lets nobody else write them until the unit of work ends.
-pub async fn retain_kept(tx: &mut Tx, batches: &mut Vec<Packed>) -> Result<(), Fault> {
-    let asked: Vec<Value<'_>> = batches.iter().map(|batch| batch.last.cast_signed().into()).collect();
-    let rows = tx.query("SELECT last_seq FROM posting_batch WHERE last_seq IN (?*) FOR UPDATE", &asked).await?;
-    let kept: Vec<u64> = rows.iter().map(|row| row.int(0).cast_unsigned()).collect();
-    batches.retain(|batch| kept.contains(&batch.last));
-    Ok(())
-}
-
 /// Writes the rows of batches, which are kept no longer.
 ///
 /// # Errors
 /// [`Fault::Conflict`] where another has written some of them.
 pub async fn write(tx: &mut Tx, batches: &[Packed]) -> Result<(), Fault> {
+    if batches.is_empty() {
+        return Ok(());
+    }
     let mut rows = Vec::new();
     for batch in batches {
         rows.extend(batch.rows()?);
     }
     postings::insert(tx, &rows.iter().map(Stored::row).collect::<Vec<_>>()).await?;
-    for batch in batches {
-        tx.execute_last("DELETE FROM posting_batch WHERE last_seq = ?", &[batch.last.cast_signed().into()]).await?;
-    }
-    Ok(())
+    let ends: Vec<Value<'_>> = batches.iter().map(|batch| batch.last.cast_signed().into()).collect();
+    let sql = format!("DELETE FROM posting_batch WHERE last_seq IN ({})", vec!["?"; ends.len()].join(","));
+    tx.execute_last(&sql, &ends).await
 }

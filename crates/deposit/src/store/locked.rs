@@ -13,7 +13,7 @@ use super::batches;
 use super::postings::{self, Stored};
 use crate::domain::book::{Account, Marks, Owner};
 use crate::domain::command::Kind;
-use crate::domain::decide::{Movement, Posting};
+use crate::domain::decide::Movement;
 
 /// Reads accounts; whoever has the place reads them as they are.
 pub async fn accounts(tx: &mut Tx, nos: &[u64], product: impl Fn(&str) -> Option<u32>) -> Result<Vec<Account>, Fault> {
@@ -60,36 +60,40 @@ pub async fn by_seqs(tx: &mut Tx, seqs: &[u64]) -> Result<Vec<Stored>, Fault> {
     rows.iter().map(postings::stored).collect()
 }
 
-/// Shows what was done at the places after `last` up to `upto`, in order: each key, and what its posting moved; nothing
-/// where it was refused.
+/// Shows each key of the places after `last` up to `upto`, and tells what their postings moved, in order.
 pub async fn moved(
     tx: &mut Tx,
     last: u64,
     upto: u64,
-    see: &mut (dyn FnMut(&str, Option<Movement>) + Send),
-) -> Result<(), Fault> {
+    see: &mut (dyn FnMut(&str) + Send),
+) -> Result<Vec<Movement>, Fault> {
     // Packed ones first: those whose rows are written meanwhile are in the table then.
-    let packed = batches::rows_after(tx, last).await?.into_iter();
-    let mut all: Vec<_> = packed.map(|row| (row.seq, row.key, row.posting.as_ref().map(Posting::movement))).collect();
+    let mut all = Vec::new();
+    for batch in batches::after(tx, last).await? {
+        batch.each(&mut |row| {
+            see(row.key);
+            all.push((row.seq, row.outcome.as_ref().ok().map(|posting| posting.movement())));
+        })?;
+    }
     if (all.len() as u64) < upto - last {
         let sql = "SELECT seq, idem_key, kind, debit_no, credit_no, amount, held, counted, business_date, \
                    refused IS NULL FROM posting WHERE seq > ? AND seq <= ? ORDER BY seq";
         let mut each = |line: &Line<'_>| {
+            see(line.text(1)?);
             all.push(moved_by(line)?);
             Ok(())
         };
         tx.each(sql, &[last.cast_signed().into(), upto.cast_signed().into()], &mut each).await?;
-        all.sort_unstable_by_key(|(seq, ..)| *seq);
-        all.dedup_by_key(|(seq, ..)| *seq);
+        all.sort_unstable_by_key(|(seq, _)| *seq);
+        all.dedup_by_key(|(seq, _)| *seq);
     }
     if all.len() as u64 != upto - last {
         return Err(Fault::Damaged(format!("of the postings {} to {upto} some are missing", last + 1)));
     }
-    all.into_iter().for_each(|(_, key, moved)| see(&key, moved));
-    Ok(())
+    Ok(all.into_iter().filter_map(|(_, moved)| moved).collect())
 }
 
-fn moved_by(line: &Line<'_>) -> Result<(u64, String, Option<Movement>), Fault> {
+fn moved_by(line: &Line<'_>) -> Result<(u64, Option<Movement>), Fault> {
     let no = |i: usize| line.opt_int(i).map(|no| no.map(i64::cast_unsigned));
     let moved = Movement {
         seq: line.int(0)?.cast_unsigned(),
@@ -101,7 +105,7 @@ fn moved_by(line: &Line<'_>) -> Result<(u64, String, Option<Movement>), Fault> {
         counted: line.int(7)?,
         date: accounts::day(line.int(8)?),
     };
-    Ok((moved.seq, line.text(1)?.to_owned(), (line.int(9)? != 0).then_some(moved)))
+    Ok((moved.seq, (line.int(9)? != 0).then_some(moved)))
 }
 
 /// The accounts of holds, which never change.
@@ -150,18 +154,29 @@ pub struct Place {
     pub token: u64,
 }
 
+/// How far what was posted is written out.
+#[derive(Clone, Copy, Debug)]
+pub struct Written {
+    /// Up to here there are all rows.
+    pub rows: u64,
+    /// Up to here all balances are written back.
+    pub balances: u64,
+}
+
 /// Locks the instance's place. Whoever has it makes the next postings, so places are in the order of commits, without a
 /// gap; and all who change what postings are decided by take it before they change it.
 ///
-/// With it comes up to which posting all balances are written back at least.
-pub async fn place(tx: &mut Tx) -> Result<(Place, u64), Fault> {
-    let sql = "SELECT seq, changes, token, (SELECT f.seq FROM folded f WHERE f.id = 1) FROM place WHERE id = 1 \
-               FOR UPDATE";
+/// With it comes up to which posting all rows are written, and all balances, at least.
+pub async fn place(tx: &mut Tx) -> Result<(Place, Written), Fault> {
+    let sql = "SELECT seq, changes, token, (SELECT f.seq FROM folded f WHERE f.id = 1), \
+               (SELECT b.first_seq FROM posting_batch b ORDER BY b.last_seq LIMIT 1) FROM place WHERE id = 1 FOR UPDATE";
     loop {
         if let Some(row) = tx.query_one(sql, &[]).await? {
             let value = |at| row.int(at).cast_unsigned();
-            let folded = row.opt_int(3).map_or(0, i64::cast_unsigned);
-            return Ok((Place { seq: value(0), changes: value(1), token: value(2) }, folded));
+            let place = Place { seq: value(0), changes: value(1), token: value(2) };
+            let balances = row.opt_int(3).map_or(0, i64::cast_unsigned);
+            let rows = row.opt_int(4).map_or(place.seq, |first| first.cast_unsigned() - 1);
+            return Ok((place, Written { rows: rows.min(place.seq), balances }));
         }
         // There is none yet. Where another makes it meanwhile, his is found.
         let _ = tx.insert("INSERT INTO folded (id, seq) VALUES (?*)", &[1, 0].map(Value::Int)).await?;

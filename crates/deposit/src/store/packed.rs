@@ -102,20 +102,32 @@ pub fn places(bytes: &[u8]) -> Option<(u64, u64)> {
 /// The rows of a batch; nothing when they are not as they were packed.
 #[must_use]
 pub fn unpack(bytes: &[u8]) -> Option<Vec<Stored>> {
+    let mut rows = Vec::with_capacity(bytes.len() / BYTES_PER_ROW);
+    each(bytes, &mut |row| rows.push(Stored::of(row)))?;
+    Some(rows)
+}
+
+/// Shows the rows of a batch in order; nothing comes back when they are not as they were packed, of which some may have been
+/// shown.
+pub fn each(bytes: &[u8], see: &mut dyn FnMut(&NewRow<'_>)) -> Option<()> {
     let ([hash, mut seq, last, posted_at], mut rest) = head(bytes)?;
     if xxhash_rust::xxh3::xxh3_64(&bytes[8..]) != hash {
         return None;
     }
-    let mut rows = Vec::with_capacity(rest.len() / BYTES_PER_ROW);
     let (mut key, mut day) = (Vec::new(), 0);
     while !rest.is_empty() {
-        rows.push(row(&mut rest, (&mut key, &mut day), seq, posted_at.cast_signed())?);
+        row(&mut rest, (&mut key, &mut day), (seq, posted_at.cast_signed()), see)?;
         seq += 1;
     }
-    (seq == last + 1).then_some(rows)
+    (seq == last + 1).then_some(())
 }
 
-fn row(rest: &mut &[u8], (key, day): (&mut Vec<u8>, &mut i64), seq: u64, posted_at: i64) -> Option<Stored> {
+fn row(
+    rest: &mut &[u8],
+    (key, day): (&mut Vec<u8>, &mut i64),
+    (seq, at): (u64, i64),
+    see: &mut dyn FnMut(&NewRow<'_>),
+) -> Option<()> {
     let (head, left) = rest.split_at_checked(2)?;
     *rest = left;
     let kind = Kind::from_number(i64::from(head[0]))?;
@@ -124,13 +136,17 @@ fn row(rest: &mut &[u8], (key, day): (&mut Vec<u8>, &mut i64), seq: u64, posted_
     key.extend_from_slice(take_bytes(rest)?);
     let (hash, left) = rest.split_at_checked(8)?;
     *rest = left;
+    let (key, hash) = (std::str::from_utf8(key).ok()?, u64::from_le_bytes(hash.try_into().ok()?));
     *day += unzigzag(take(rest)?);
     let date = BusinessDate::from_days(i32::try_from(*day).ok()?);
     let memo = if has(MEMO) { Some(text(rest)?) } else { None };
-    let refused = if has(REFUSED) { Some(text(rest)?) } else { None };
-    let posting = if refused.is_some() { None } else { Some(posting(rest, has, (seq, kind, date))?) };
-    let (key, hash) = (std::str::from_utf8(key).ok()?.to_owned(), u64::from_le_bytes(hash.try_into().ok()?));
-    Some(Stored { seq, key, hash, kind, posting, refused, date, posted_at, memo })
+    if has(REFUSED) {
+        see(&NewRow { seq, key, hash, kind, date, at, memo, outcome: Err(text(rest)?.into()) });
+    } else {
+        let posting = posting(rest, has, (seq, kind, date))?;
+        see(&NewRow { seq, key, hash, kind, date, at, memo, outcome: Ok(&posting) });
+    }
+    Some(())
 }
 
 fn posting(
@@ -141,7 +157,7 @@ fn posting(
     let mut number = || take(rest).map(unzigzag);
     let (amount, tax, held, counted) = (number()?, number()?, number()?, number()?);
     let refers = if has(REFERS) { Some(take(rest)?) } else { None };
-    let bank = if has(BANK) { Some(stored_bank_account(std::str::from_utf8(take_bytes(rest)?).ok()?)?) } else { None };
+    let bank = if has(BANK) { Some(stored_bank_account(text(rest)?)?) } else { None };
     let mut leg = |bit| {
         if !has(bit) {
             return Some(None);
@@ -189,8 +205,8 @@ fn take_bytes<'b>(bytes: &mut &'b [u8]) -> Option<&'b [u8]> {
     Some(some)
 }
 
-fn text(bytes: &mut &[u8]) -> Option<String> {
-    std::str::from_utf8(take_bytes(bytes)?).ok().map(str::to_owned)
+fn text<'b>(bytes: &mut &'b [u8]) -> Option<&'b str> {
+    std::str::from_utf8(take_bytes(bytes)?).ok()
 }
 
 /// Small numbers of either sign stay small.

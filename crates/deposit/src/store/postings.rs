@@ -35,6 +35,21 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// A row, borrowed, as it is stored.
+    pub fn of(row: &NewRow<'_>) -> Stored {
+        Stored {
+            seq: row.seq,
+            key: row.key.to_owned(),
+            hash: row.hash,
+            kind: row.kind,
+            posting: row.outcome.as_ref().ok().map(|posting| (*posting).clone()),
+            refused: row.outcome.as_ref().err().map(|refusal| refusal.clone().into_owned()),
+            date: row.date,
+            posted_at: row.at,
+            memo: row.memo.map(str::to_owned),
+        }
+    }
+
     /// The row to insert.
     pub fn row(&self) -> NewRow<'_> {
         NewRow {

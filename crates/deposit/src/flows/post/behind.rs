@@ -1,101 +1,210 @@
-//! What a batch leaves to be written behind it on a database that other processes write too: the rows of its postings, and
-//! balances. Each has a task, which takes along all that has come while it was at the last.
+//! What batches leave to be written behind them on a database that other processes write too: the rows of their postings, and
+//! balances. Each has a task. One process does it for all, and the others leave it to this one for as long as it gets on.
 //!
-//! Each process writes the rows of its own postings, in whatever order processes come to it. Balances are written in the
-//! order of postings, whoever posted them: one who is at it takes along those of others, as far as he has their accounts in
-//! memory. All rows up to a posting are there before balances are written back up to it.
+//! Packed batches are read from the store, in order, whoever posted them, and their rows written in large units of work. For
+//! balances the task asks the lane for all accounts that changed since it asked last, those too that others changed. All rows
+//! up to a posting are there before balances are written back up to it. Should two processes be at it, the keys of rows and
+//! the lock of what tells how far balances are keep them apart.
 //!
-//! Nobody is kept waiting for it who posts. Whoever looks waits until balances are written back to where the postings were.
+//! Nobody is kept waiting for it who posts, unless too much is left. Whoever looks waits until balances are written back to
+//! where the postings were, and whoever is at it hurries then.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use jangbu_platform::clock::ticks;
 use jangbu_platform::db::{Fault, Tx};
 use jangbu_platform::task;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::domain::book::Account;
 use crate::ledger::Ledger;
-use crate::pipeline::{Flush, Room};
+use crate::pipeline::Flush;
 use crate::store;
 use crate::store::batches::Packed;
+use crate::store::locked::Written;
 
 /// How often something is tried that others are in the way of.
 const TRIES_MAX: u32 = 5;
 /// Rows of postings that share a unit of work, but for those of the last batch of it.
 const ROWS_PER_WRITE: u64 = 2_048;
+/// Packed batches read at once.
+const BATCHES_PER_READ: usize = 64;
+/// Balances that share one, but for those of the last run of it.
+const BALANCES_PER_WRITE: usize = 16_384;
+
+/// Few rows, and balances, are written so often at most, so that more share the work; sooner where somebody waits for them.
+const PACE: Duration = Duration::from_millis(20);
+/// Rows left at most before the next batch waits for them to be written.
+const ROWS_LEFT_MAX: u64 = 8_192;
+/// Postings whose balances are left at most before the next batch waits for those.
+const BALANCES_LEFT_MAX: u64 = 32_768;
+/// How long balances are left to another process after it was last seen to have written some back.
+const LEFT_TO_ANOTHER: Duration = Duration::from_millis(300);
 
 /// Pauses between tries of what failed otherwise: the first, and the longest.
 const PAUSE_FIRST: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// A batch, and accounts as the postings after `before` up to `upto` left them.
-pub(super) struct Run {
+/// Accounts as the postings after `before` up to `upto` left them, once a commit ends well.
+pub(super) struct Balances {
+    pub commit: Flush,
     pub before: u64,
     pub upto: u64,
-    pub packed: Packed,
     pub accounts: Vec<Account>,
 }
 
-/// A run whose batch stands once its commit ends well.
-struct Sent {
-    commit: Flush,
-    run: Run,
-    room: Option<Room>,
+/// What a lane and the tasks behind it tell each other.
+struct Shared {
+    /// Up to where it is known that all is written back.
+    through: AtomicU64,
+    /// When another process was last seen to have written back what this one posted.
+    another: Mutex<Option<Instant>>,
+    /// Up to where this process tried itself.
+    tried: AtomicU64,
+    /// Whether accounts are asked for.
+    asked: AtomicBool,
+    asks: Notify,
+    /// Up to where postings stand, packed or not.
+    packed: watch::Sender<u64>,
+    /// Up to where it is known that all rows are written.
+    rows: watch::Sender<u64>,
 }
 
-/// Accounts to be written back when the rows of their postings are there.
-struct Balances {
-    before: u64,
-    upto: u64,
-    accounts: Vec<Account>,
-    rooms: Vec<Room>,
+impl Shared {
+    fn through(&self) -> u64 {
+        self.through.load(Ordering::Relaxed)
+    }
+
+    fn reached(&self, seq: u64) {
+        self.through.fetch_max(seq, Ordering::Relaxed);
+    }
+
+    fn stands(&self, upto: u64) {
+        raise(&self.packed, upto);
+    }
+
+    fn rows_written(&self, upto: u64) {
+        raise(&self.rows, upto);
+    }
+
+    fn is_left_to_another(&self) -> bool {
+        let seen = *self.another.lock().expect("nobody panics with it");
+        seen.is_some_and(|at| at.elapsed() < LEFT_TO_ANOTHER)
+    }
+}
+
+/// Tells that something is higher than was told before.
+pub(crate) fn raise(told: &watch::Sender<u64>, seq: u64) {
+    told.send_if_modified(|told| std::mem::replace(told, seq.max(*told)) < seq);
 }
 
 /// The way of what a lane leaves behind its batches; its tasks end with it, when all is written.
 pub(super) struct Behind {
-    runs: UnboundedSender<Sent>,
+    balances: UnboundedSender<Balances>,
+    /// Dropped with the lane, after which what is packed by then is written.
+    _end: oneshot::Sender<()>,
+    /// Ends of batches whose balances are not known to be written back.
+    own: VecDeque<u64>,
     /// Up to where it was sent.
     upto: u64,
     /// Whether the last batch was written whole.
     whole: bool,
-    /// Up to where it is known that all is written back.
-    through: Arc<AtomicU64>,
+    shared: Arc<Shared>,
 }
 
 impl Behind {
     /// Starts the tasks; all is written up to here.
     pub fn start(ledger: &Arc<Ledger>, upto: u64) -> Behind {
-        let (runs, waiting) = mpsc::unbounded_channel(); // bounded by the room
-        let (written, rows_there) = mpsc::unbounded_channel();
-        let through = Arc::new(AtomicU64::new(upto));
-        task::spawn(write_rows(Arc::clone(ledger), waiting, written));
-        task::spawn(write_balances(Arc::clone(ledger), rows_there, Arc::clone(&through)));
-        Behind { runs, upto, whole: true, through }
+        let (end, ends) = oneshot::channel();
+        let (balances, runs) = mpsc::unbounded_channel(); // bounded by what may be left
+        let shared = Arc::new(Shared {
+            through: upto.into(),
+            tried: upto.into(),
+            another: Mutex::default(),
+            asked: AtomicBool::new(false),
+            asks: Notify::new(),
+            packed: watch::Sender::new(upto),
+            rows: watch::Sender::new(upto),
+        });
+        task::spawn(write_rows(Arc::clone(ledger), Arc::clone(&shared), ends));
+        task::spawn(write_balances(Arc::clone(ledger), Waiting { runs, next: None }, Arc::clone(&shared)));
+        Behind { _end: end, balances, own: VecDeque::new(), upto, whole: true, shared }
     }
 
     /// A batch was written whole.
-    pub fn whole(&mut self, commit: Flush, upto: u64, room: Option<Room>) {
+    pub fn whole(&mut self, upto: u64) {
         (self.upto, self.whole) = (upto, true);
-        task::spawn(commit.map(|_| drop(room)));
     }
 
-    /// Has a run written when its batch stands.
-    pub fn send(&mut self, commit: Flush, run: Run, room: Option<Room>) {
-        (self.upto, self.whole) = (run.upto, false);
-        let _ = self.runs.send(Sent { commit, run, room }); // without a task, others write it
+    /// A batch was packed; it is to be told when it stands.
+    pub fn packed(&mut self, upto: u64) -> impl FnOnce() + Send + use<> {
+        (self.upto, self.whole) = (upto, false);
+        self.own.push_back(upto);
+        let shared = Arc::clone(&self.shared);
+        move || shared.stands(upto)
     }
 
-    /// All is written back up to here.
-    pub fn reached(&self, seq: u64) {
-        self.through.fetch_max(seq, Ordering::Relaxed);
+    /// What another process has posted up to here stands.
+    pub fn followed(&mut self, upto: u64) {
+        self.shared.stands(upto);
+    }
+
+    /// Waits until there are not too many rows to be written of postings up to a place.
+    pub async fn settle_rows(&self, ledger: &Ledger, seq: u64) -> Result<(), Fault> {
+        let rows = seq.saturating_sub(ROWS_LEFT_MAX);
+        if !self.shared.is_left_to_another() {
+            let enough = |written: &u64| *written >= rows;
+            let _ = tokio::time::timeout(LEFT_TO_ANOTHER, self.shared.rows.subscribe().wait_for(enough)).await;
+        } else if *self.shared.rows.borrow() < rows {
+            ledger.listed_through(rows).await?;
+        }
+        Ok(())
+    }
+
+    /// Up to where balances are to be written back before more is posted after a place, unless enough are.
+    pub fn too_far_back(&self, seq: u64) -> Option<u64> {
+        let enough = seq.saturating_sub(BALANCES_LEFT_MAX);
+        (self.through() < enough).then_some(enough)
+    }
+
+    /// Has balances written back when they stand.
+    pub fn send_balances(&self, run: Balances) {
+        self.shared.asked.store(false, Ordering::SeqCst);
+        let _ = self.balances.send(run); // without a task, others write them
+    }
+
+    /// Whether balances are asked for.
+    pub fn asks(&self) -> bool {
+        self.shared.asked.load(Ordering::SeqCst)
+    }
+
+    /// Waits until balances are asked for.
+    pub async fn asked(&self) {
+        while !self.asks() {
+            self.shared.asks.notified().await;
+        }
+    }
+
+    /// So far all is written.
+    pub fn reached(&mut self, written: Written) {
+        self.shared.rows_written(written.rows);
+        let seq = written.balances;
+        self.shared.reached(seq);
+        let own = self.own.partition_point(|upto| *upto <= seq);
+        if self.own.drain(..own).next().is_some() && self.shared.tried.load(Ordering::Relaxed) < seq {
+            *self.shared.another.lock().expect("nobody panics with it") = Some(ticks());
+        }
     }
 
     /// Up to where all is written back at least.
     pub fn through(&self) -> u64 {
-        self.through.load(Ordering::Relaxed)
+        self.shared.through()
     }
 
     /// Whether all is written back up to the place, of which `tx` knows that it stands; often known without asking.
@@ -103,72 +212,75 @@ impl Behind {
         let known = self.whole && self.upto == seq || self.through() >= seq;
         let is_through = known || store::accounts::folded(tx).await? == seq;
         if is_through {
-            self.reached(seq);
+            self.shared.reached(seq);
         }
         Ok(is_through)
     }
 }
 
-async fn write_rows(ledger: Arc<Ledger>, mut runs: UnboundedReceiver<Sent>, written: UnboundedSender<Balances>) {
-    let mut next = None;
+/// Waits until an instant, or until somebody waits for a posting to be written; whether somebody does.
+async fn hurry(ledger: &Ledger, seq: u64, until: Instant) -> bool {
+    let mut wanted = ledger.wanted.subscribe();
+    let hurry = wanted.wait_for(|wanted| *wanted >= seq);
+    tokio::time::timeout_at(until, hurry).await.is_ok()
+}
+
+/// Writes the rows of what is packed, until its lane has ended and all that it packed is written.
+async fn write_rows(ledger: Arc<Ledger>, shared: Arc<Shared>, mut ends: oneshot::Receiver<()>) {
+    let (mut due, mut packed) = (ticks(), shared.packed.subscribe());
     loop {
-        let first = match next.take() {
-            Some(run) => Some(run),
-            None => runs.recv().await,
+        let rows = *shared.rows.borrow();
+        tokio::select! {
+            biased;
+            _ = packed.wait_for(|packed| *packed > rows) => {}
+            _ = &mut ends => return,
+        }
+        let mut hurried = tokio::select! {
+            biased;
+            hurried = hurry(&ledger, rows + 1, due) => hurried,
+            _ = packed.wait_for(|packed| *packed >= rows + ROWS_PER_WRITE) => false,
         };
-        let Some(first) = first else { return };
-        if first.commit.clone().await.is_err() {
-            continue; // should it stand all the same, another writes it
+        while !hurried && shared.is_left_to_another() {
+            hurried = hurry(&ledger, rows + 1, ticks() + PACE).await;
         }
-        let (mut rows, mut taken) = (0, Vec::new());
-        next = Some(first);
-        while let Some(sent) = next.take() {
-            match sent.commit.clone().now_or_never() {
-                Some(Ok(())) => {
-                    rows += sent.run.packed.last + 1 - sent.run.packed.first;
-                    taken.push(sent);
-                }
-                Some(Err(_)) => {}
-                None => {
-                    next = Some(sent);
-                    break;
-                }
-            }
-            if rows >= ROWS_PER_WRITE {
-                break;
-            }
-            next = runs.try_recv().ok();
-        }
-        let batches: Vec<Packed> = taken.iter().map(|sent| sent.run.packed.clone()).collect();
+        due = ticks() + PACE;
         let mut pause = PAUSE_FIRST;
-        while let Err(fault) = write_batches(&ledger, &batches).await {
-            rest(&mut pause, &fault).await;
-        }
-        for Sent { run: Run { before, upto, accounts, .. }, room, .. } in taken {
-            let _ = written.send(Balances { before, upto, accounts, rooms: room.into_iter().collect() });
+        let stood = *packed.borrow_and_update();
+        let written = loop {
+            match write_packed(&ledger).await {
+                Ok(written) => break written,
+                Err(fault) => rest(&mut pause, &fault).await,
+            }
+        };
+        shared.rows_written(written.unwrap_or(stood)); // where nothing is packed, another has written it
+    }
+}
+
+/// Writes the rows of the first batches that are packed; up to where all are written then, if there were any.
+async fn write_packed(ledger: &Ledger) -> Result<Option<u64>, Fault> {
+    let mut tries = 0;
+    loop {
+        let mut tx = ledger.db.glance("deposit.packed").await?;
+        let mut batches = store::batches::first(&mut tx, BATCHES_PER_READ).await?;
+        drop(tx);
+        let mut rows = 0;
+        batches.retain(|batch| {
+            let fits = rows < ROWS_PER_WRITE;
+            rows += batch.last + 1 - batch.first;
+            fits
+        });
+        match write_batches(ledger, &batches).await {
+            Err(Fault::Conflict(_) | Fault::Busy(_)) if tries < TRIES_MAX => tries += 1, // another is at it
+            Err(fault) => return Err(fault),
+            Ok(()) => return Ok(batches.last().map(|batch| batch.last)),
         }
     }
 }
 
-/// Writes the rows of batches, but of those of which another did it.
 async fn write_batches(ledger: &Ledger, batches: &[Packed]) -> Result<(), Fault> {
-    let mut tries = 0;
-    let mut left = batches.to_vec();
-    while !left.is_empty() {
-        let written = async {
-            let mut tx = ledger.db.begin("deposit.write_rows").await?;
-            if tries > 0 {
-                store::batches::retain_kept(&mut tx, &mut left).await?;
-            }
-            store::batches::write(&mut tx, &left).await?;
-            tx.commit().await
-        };
-        match written.await {
-            Err(Fault::Conflict(_) | Fault::Busy(_)) if tries < TRIES_MAX => tries += 1,
-            done => return done,
-        }
-    }
-    Ok(())
+    let mut tx = ledger.db.begin("deposit.write_rows").await?;
+    store::batches::write(&mut tx, batches).await?;
+    tx.commit().await
 }
 
 /// Runs of balances, in the order of postings.
@@ -178,50 +290,73 @@ struct Waiting {
 }
 
 impl Waiting {
+    /// The next run that is not written back, if it is there.
+    fn next_beyond(&mut self, through: u64) -> Option<Balances> {
+        loop {
+            let run = self.next.take().or_else(|| self.runs.try_recv().ok())?;
+            if run.upto > through {
+                return Some(run);
+            }
+        }
+    }
+
     /// Adds to a run those that came behind it; none whose rows may not be there, from a place on.
     fn add_to(&mut self, run: &mut Balances, first_packed: Option<u64>) {
-        while let Some(other) = self.next.take().or_else(|| self.runs.try_recv().ok()) {
-            if other.before != run.upto || first_packed.is_some_and(|first| first <= other.upto) {
+        while run.accounts.len() < BALANCES_PER_WRITE
+            && let Some(other) = self.next_beyond(run.upto)
+        {
+            let stands = matches!(other.commit.clone().now_or_never(), Some(Ok(())));
+            if other.before != run.upto || !stands || first_packed.is_some_and(|first| first <= other.upto) {
                 self.next = Some(other);
                 return;
             }
             run.upto = other.upto;
             run.accounts.extend(other.accounts);
-            run.rooms.extend(other.rooms);
         }
     }
 }
 
-async fn write_balances(ledger: Arc<Ledger>, runs: UnboundedReceiver<Balances>, through: Arc<AtomicU64>) {
-    let mut waiting = Waiting { runs, next: None };
+async fn write_balances(ledger: Arc<Ledger>, mut waiting: Waiting, shared: Arc<Shared>) {
+    let mut due = ticks();
     loop {
-        let first = match waiting.next.take() {
-            Some(run) => Some(run),
-            None => waiting.runs.recv().await,
-        };
-        let Some(mut run) = first else { return };
-        if run.upto <= through.load(Ordering::Relaxed) {
-            continue; // another did it
+        let mut hurried = hurry(&ledger, shared.through() + 1, due).await;
+        while !hurried && shared.is_left_to_another() {
+            hurried = hurry(&ledger, shared.through() + 1, ticks() + PACE).await;
         }
+        let run = match waiting.next_beyond(shared.through()) {
+            Some(run) => Some(run),
+            None => {
+                shared.asked.store(true, Ordering::SeqCst);
+                shared.asks.notify_one();
+                waiting.runs.recv().await
+            }
+        };
+        let Some(mut run) = run else { return };
+        if run.commit.clone().await.is_err() {
+            continue; // should it stand all the same, another writes it
+        }
+        due = ticks() + PACE;
+        let there = |rows: &u64| *rows >= run.upto;
+        let _ = tokio::time::timeout(LEFT_TO_ANOTHER, shared.rows.subscribe().wait_for(there)).await;
         let mut pause = PAUSE_FIRST;
-        while let Err(fault) = write_back(&ledger, &mut run, &mut waiting).await {
+        while let Err(fault) = write_back(&ledger, &mut run, &mut waiting, &shared).await {
             rest(&mut pause, &fault).await;
         }
-        through.fetch_max(run.upto, Ordering::Relaxed);
+        shared.reached(run.upto);
     }
 }
 
-/// Before the next try of what failed. Those who post run out of room meanwhile, and are told to come again.
+/// Before the next try of what failed. Those who post wait meanwhile, once too much is left, and are told to come again.
 async fn rest(pause: &mut Duration, fault: &Fault) {
     tracing::warn!(error = %fault, "what is answered could not be written out yet");
     tokio::time::sleep(*pause).await;
     *pause = PAUSE_MAX.min(*pause * 2);
 }
 
-async fn write_back(ledger: &Ledger, run: &mut Balances, waiting: &mut Waiting) -> Result<(), Fault> {
+async fn write_back(ledger: &Ledger, run: &mut Balances, waiting: &mut Waiting, shared: &Shared) -> Result<(), Fault> {
     let mut tries = 0;
     loop {
-        match write_back_once(ledger, run, waiting).await {
+        match write_back_once(ledger, run, waiting, shared).await {
             Ok(Turn::Done) => return Ok(()),
             Ok(Turn::BalancesBefore) => ledger.folded_through(run.before).await?,
             Ok(Turn::RowsBefore) => ledger.listed_through(run.upto).await?,
@@ -240,7 +375,12 @@ enum Turn {
     RowsBefore,
 }
 
-async fn write_back_once(ledger: &Ledger, run: &mut Balances, waiting: &mut Waiting) -> Result<Turn, Fault> {
+async fn write_back_once(
+    ledger: &Ledger,
+    run: &mut Balances,
+    waiting: &mut Waiting,
+    shared: &Shared,
+) -> Result<Turn, Fault> {
     let mut tx = ledger.db.begin("deposit.write_back").await?;
     let (folded, first_packed) = store::locked::folded(&mut tx).await?;
     if folded >= run.upto {
@@ -253,24 +393,38 @@ async fn write_back_once(ledger: &Ledger, run: &mut Balances, waiting: &mut Wait
         return Ok(Turn::RowsBefore);
     }
     waiting.add_to(run, first_packed); // others may have been at it for long
+    shared.tried.store(run.upto, Ordering::Relaxed);
     store::locked::write_balances(&mut tx, run.accounts.iter().collect(), folded).await?;
     store::accounts::set_folded(&mut tx, run.upto).await?;
     tx.commit().await.map(|()| Turn::Done)
 }
 
-/// Writes the rows of all batches that are packed by now, and balances back up to the last of them: of a process that died,
-/// whose accounts nobody has in memory.
+/// Writes the rows of all batches that are packed by now, whoever posted them.
 ///
 /// # Errors
 /// The store failed.
-pub(crate) async fn write_stored(ledger: &Ledger) -> Result<(), Fault> {
-    let packed = store::batches::after(&mut ledger.db.read("deposit.packed").await?, 0).await?;
-    write_batches(ledger, &packed).await?;
+pub(crate) async fn write_stored_rows(ledger: &Ledger) -> Result<(), Fault> {
+    let upto = store::batches::last_seq(&mut ledger.db.read("deposit.packed").await?).await?;
+    while write_packed(ledger).await?.is_some_and(|written| written < upto) {}
+    Ok(())
+}
+
+/// Writes rows, and balances back up to the last of them: of a process that died, whose accounts nobody has in memory. Nothing
+/// where balances are written back beyond `stood_at` meanwhile: then somebody lives who does it.
+///
+/// # Errors
+/// The store failed.
+pub(crate) async fn write_stored(ledger: &Ledger, stood_at: u64) -> Result<(), Fault> {
+    let (folded, _) = store::locked::folded(&mut ledger.db.begin("deposit.write_back").await?).await?;
+    if folded > stood_at {
+        return Ok(());
+    }
+    write_stored_rows(ledger).await?;
     let mut tx = ledger.db.begin("deposit.write_back").await?;
     let (folded, _) = store::locked::folded(&mut tx).await?;
     let upto = store::postings::last_seq(&mut tx).await?;
-    if folded >= upto {
-        return Ok(()); // meanwhile it was done
+    if folded >= upto || folded > stood_at {
+        return Ok(());
     }
     let mut state = ledger.blank(&mut tx).await?;
     ledger.replay_range(&mut tx, &mut state, folded + 1, upto).await?;

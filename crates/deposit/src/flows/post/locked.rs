@@ -6,13 +6,13 @@
 //! are; when another has posted, his postings are carried out in memory; after any other change everything is read again.
 //!
 //! Whoever has the place holds up all others, so a batch is kept under it packed, in one row, and its callers are answered.
-//! The rows of its postings and its balances are written behind it, by units of work of their own. Where a process dies
-//! before that, another does it.
+//! The rows of postings and balances are written behind it for all processes by one of them, in large units of work. Where that
+//! one dies or stands still, another does it.
 //!
 //! | per | statements |
 //! |---|---|
 //! | batch | the place; the packed batch, its outbox row, the place again and a commit at once |
-//! | some batches | their postings, an end of the packed ones, a commit; how far balances are written back, balances, that again, a commit |
+//! | some batches | the packed ones; their postings, an end of the packed ones and a commit; how far balances are written back, balances, that again, a commit |
 //! | batch of few commands, where nobody else posts | all in one unit of work, and nothing packed |
 //! | batch after one of another | one read of what he did |
 //! | batch with accounts, owners or keys not met yet | one read for all of each |
@@ -21,16 +21,17 @@
 //! Inserts of many rows are a few statements of certain sizes.
 
 use std::collections::{BTreeSet, HashMap};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, TryFutureExt as _};
 use jangbu_platform::db::{Fault, Tx};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use super::behind::{Behind, Run};
-use super::{Answers, Batch, COMMANDS_PER_BATCH_MAX, Outcome, decide_all};
+use super::behind::{Balances, Behind};
+use super::{Answers, Batch, Outcome, decide_all};
 use crate::domain::command::{Action, Command, Kind};
 use crate::domain::decide::{self, Movement};
 use crate::domain::eligibility::number_of;
@@ -39,7 +40,7 @@ use crate::ledger::{Ledger, State};
 use crate::pipeline::{Flush, Room};
 use crate::store;
 use crate::store::batches::Packed;
-use crate::store::locked::Place;
+use crate::store::locked::{Place, Written};
 use crate::store::postings::Stored;
 
 /// How often a batch is tried that others are in the way of.
@@ -56,7 +57,7 @@ const COMMANDS_WRITTEN_WHOLE_MAX: usize = 32;
 /// Postings of others between two looks at what is kept of accounts not met, to leave out what the store has by now.
 const POSTINGS_PER_CLEARING: u64 = 4_096;
 /// Postings of others that are carried out at once; when there are more, all is read anew.
-const POSTINGS_FOLLOWED_MAX: u64 = 4 * COMMANDS_PER_BATCH_MAX as u64;
+const POSTINGS_FOLLOWED_MAX: u64 = 65_536;
 /// How long the answer to a commit is waited for when another has the place already.
 const COMMIT_ANSWER_MAX: Duration = Duration::from_millis(100);
 /// Batches since another process was last seen to post, after which it is taken to do so no longer.
@@ -78,6 +79,21 @@ impl Lane {
             self.begun = begin(ledger, self.kept.take()).await.ok(); // the batch tries again, and tells why not
         }
     }
+
+    /// Between batches: hands balances over each time they are asked for, without end.
+    pub async fn rest(&mut self) -> Infallible {
+        rest(&mut self.kept).await
+    }
+}
+
+/// Hands over the balances of what is kept each time they are asked for, without end.
+async fn rest(kept: &mut Option<Memory>) -> Infallible {
+    let Some(memory) = kept else { return std::future::pending().await };
+    while memory.covered < memory.at.seq {
+        memory.behind.asked().await;
+        memory.hand_over();
+    }
+    std::future::pending().await
 }
 
 /// Movements of accounts by their numbers, in order, each of that account alone.
@@ -93,21 +109,27 @@ struct Memory {
     unmet: Unmet,
     /// Where it was last looked through.
     cleared: u64,
-    /// Up to here all that moved since is in the book, or was sent to be written back.
+    /// Up to here balances were handed over to be written back, or another does it; those that changed since are marked.
     covered: u64,
+    /// In the middle of a batch, of which nobody knows yet whether it stands.
+    deciding: bool,
     behind: Behind,
     /// For how many more batches others are taken to post here too.
     beside: u32,
 }
 
 impl Memory {
-    /// How things are now, which stay so until the unit of work ends.
-    async fn now(ledger: &Arc<Ledger>, tx: &mut Tx, kept: Option<Memory>) -> Result<Memory, Fault> {
-        let (place, folded) = store::locked::place(tx).await?;
+    /// How things are at the place that was locked, which stay so until the unit of work ends.
+    async fn now(
+        ledger: &Arc<Ledger>,
+        tx: &mut Tx,
+        (place, written): (Place, Written),
+        kept: Option<Memory>,
+    ) -> Result<Memory, Fault> {
         if let Some(mut memory) = kept
             && memory.follow(tx, place).await?
         {
-            memory.behind.reached(folded);
+            memory.behind.reached(written);
             return Ok(memory);
         }
         ledger.folded_through(place.seq).await?;
@@ -122,9 +144,20 @@ impl Memory {
             unmet: Unmet::default(),
             cleared: place.seq,
             covered: place.seq,
+            deciding: false,
             behind,
             beside: 0,
         })
+    }
+
+    /// Hands over all balances that are not written back, as they are.
+    fn hand_over(&mut self) {
+        let (through, before) = (self.behind.through(), std::mem::replace(&mut self.covered, self.at.seq));
+        if self.at.seq > before.max(through) {
+            let touched = self.state.take_touched().into_iter().filter(|account| account.changed > through);
+            let (commit, accounts) = (self.commit.clone(), touched.cloned().collect());
+            self.behind.send_balances(Balances { commit, before, upto: self.at.seq, accounts });
+        }
     }
 
     /// Whether what is kept leads to a place: then it is how things are there.
@@ -142,16 +175,25 @@ impl Memory {
         if !matches!(tokio::time::timeout(COMMIT_ANSWER_MAX, self.commit.clone()).await, Ok(Ok(()))) {
             return Ok(false);
         }
-        let (state, unmet, mut covers) = (&mut self.state, &mut self.unmet, true);
-        let see = &mut |key: &str, moved: Option<Movement>| {
-            state.keys.take(key);
-            covers &= moved.is_none_or(|moved| replay(state, unmet, &moved));
+        let keys = &mut self.state.keys;
+        let mut see = |key: &str| {
+            keys.take(key);
         };
-        store::locked::moved(tx, self.at.seq, place.seq, see).await?;
-        (self.state.seq, self.at, self.beside) = (place.seq, place, BATCHES_BESIDE);
-        if !covers {
-            self.covered = place.seq; // whoever posted it writes it back
+        let moved = store::locked::moved(tx, self.at.seq, place.seq, &mut see).await?;
+        let accounts = &self.state.book.accounts;
+        let is_met = |moved: &Movement| legs(moved).all(|no| accounts.get(no).is_some());
+        if moved.iter().all(|moved| is_whole(moved) && is_met(moved)) {
+            for moved in &moved {
+                legs(moved).for_each(|no| self.state.touch(no));
+                decide::replay(&mut self.state.book, moved, None);
+            }
+        } else {
+            self.hand_over(); // whoever posted what follows writes it back
+            self.covered = place.seq;
+            moved.iter().for_each(|moved| replay(&mut self.state, &mut self.unmet, moved));
         }
+        (self.state.seq, self.at, self.beside) = (place.seq, place, BATCHES_BESIDE);
+        self.behind.followed(place.seq);
         if place.seq - self.cleared >= POSTINGS_PER_CLEARING {
             let written = self.behind.through();
             self.unmet.retain(|_, moved| {
@@ -167,6 +209,7 @@ impl Memory {
     async fn meet(&mut self, ledger: &Ledger, tx: &mut Tx, missing: &[u64]) -> Result<(), Fault> {
         let moved = missing.iter().filter_map(|no| self.unmet.get(no)).flatten();
         if let Some(seq) = moved.filter(|moved| !is_whole(moved)).map(|moved| moved.seq).max() {
+            self.hand_over();
             ledger.folded_through(seq).await?;
         }
         let state = &mut self.state;
@@ -179,37 +222,43 @@ impl Memory {
         Ok(())
     }
 
-    /// Writes a batch; gives what is to be written behind it when it stands.
-    async fn write(&mut self, ledger: &Ledger, tx: &mut Tx, batch: &Batch) -> Result<Option<Run>, Fault> {
+    /// Writes a batch; whether packed, and not whole.
+    async fn write(&mut self, ledger: &Ledger, tx: &mut Tx, batch: &Batch) -> Result<bool, Fault> {
         let rows = batch.rows();
         if rows.is_empty() {
-            return Ok(None);
+            return Ok(false);
         }
         let before = self.at.seq;
         (self.at.seq, self.at.token) = (self.state.seq, ledger.dice.u64());
-        let touched = self.state.take_touched();
         let alone = self.beside == 0;
         self.beside = self.beside.saturating_sub(1);
         // Whoever has the place and finds all before it written back is the only one who writes any back.
         let whole = alone && rows.len() <= COMMANDS_WRITTEN_WHOLE_MAX && self.behind.is_through(tx, before).await?;
         let packed = if whole { None } else { Packed::of(&rows) };
-        let run = match packed {
-            None => {
-                store::postings::insert(tx, &rows).await?;
-                store::locked::write_balances(tx, touched, before).await?;
-                store::accounts::set_folded(tx, self.at.seq).await?;
-                None
-            }
-            Some(packed) => {
-                store::batches::keep(tx, &packed).await?;
-                let accounts = touched.into_iter().cloned().collect();
-                Some(Run { before: self.covered, upto: self.at.seq, packed, accounts })
-            }
-        };
+        if let Some(packed) = &packed {
+            store::batches::keep(tx, packed).await?;
+        } else {
+            store::postings::insert(tx, &rows).await?;
+            store::locked::write_balances(tx, self.state.take_touched(), before).await?;
+            store::accounts::set_folded(tx, self.at.seq).await?;
+            self.covered = self.at.seq;
+        }
         batch.store_beside(tx).await?;
         store::locked::set_place(tx, self.at.seq, self.at.token).await?;
-        self.covered = self.at.seq;
-        Ok(run)
+        Ok(packed.is_some())
+    }
+}
+
+/// The accounts that a movement moves.
+fn legs(moved: &Movement) -> impl Iterator<Item = u64> {
+    [moved.debit, moved.credit].into_iter().flatten()
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if !self.deciding {
+            self.hand_over();
+        }
     }
 }
 
@@ -218,23 +267,21 @@ fn is_whole(moved: &Movement) -> bool {
     matches!(moved.kind, Kind::Credit | Kind::Debit | Kind::Transfer)
 }
 
-/// Carries out in memory what another has posted, as far as its accounts are there; whether they all are.
-fn replay(state: &mut State, unmet: &mut Unmet, moved: &Movement) -> bool {
-    let (debit, credit, mut covers) = (moved.debit, moved.credit, true);
+/// Carries out in memory what another has posted, as far as its accounts are there.
+fn replay(state: &mut State, unmet: &mut Unmet, moved: &Movement) {
+    let (debit, credit) = (moved.debit, moved.credit);
     for (no, leg) in [(debit, Movement { credit: None, ..*moved }), (credit, Movement { debit: None, ..*moved })] {
         let Some(no) = no else { continue };
         if !is_whole(moved) {
             state.book.accounts.remove(no); // to be read again
         }
         if state.book.accounts.get(no).is_some() {
-            state.touch(no); // with the next batch it is written back, should that come first
+            state.touch(no);
         } else {
             unmet.entry(no).or_default().push(leg);
-            covers = false;
         }
     }
     decide::replay(&mut state.book, moved, None);
-    covers
 }
 
 /// Decides a batch at the instance's place and sends it on its way.
@@ -247,11 +294,18 @@ pub(super) async fn post(
     room: Room,
     mut commands: Vec<Command>,
 ) -> Result<Answers, (Fault, Vec<Command>)> {
-    let (mut tries, mut room) = (0, Some(room));
+    let mut tries = 0;
     loop {
-        let (decided, back) = attempt(ledger, lane, &mut room, commands).await;
+        let (decided, back) = attempt(ledger, lane, commands).await;
         match decided {
-            Ok((commit, outcomes)) => return Ok(async move { commit.await.map(|()| outcomes) }.boxed()),
+            Ok((commit, outcomes)) => {
+                let answers = async move {
+                    let stands = commit.await;
+                    drop(room);
+                    stands.map(|()| outcomes)
+                };
+                return Ok(answers.boxed());
+            }
             Err(fault @ Fault::Conflict(_)) if tries + 1 < TRIES_MAX => {
                 tracing::debug!(error = %fault, tries, "a batch is tried again");
                 // By chance, or the two that met would meet again.
@@ -265,12 +319,10 @@ pub(super) async fn post(
     }
 }
 
-/// One try: the commit under way, and outcomes that hold if it ends well. The commands come back where it fails; the room
-/// is kept until all of the batch is written.
+/// One try: the commit under way, and outcomes that hold if it ends well. The commands come back where it fails.
 async fn attempt(
     ledger: &Arc<Ledger>,
     lane: &mut Lane,
-    room: &mut Option<Room>,
     commands: Vec<Command>,
 ) -> (Result<(Flush, Vec<Outcome>), Fault>, Vec<Command>) {
     let begun = match lane.begun.take() {
@@ -282,24 +334,32 @@ async fn attempt(
         Err(fault) => return (Err(fault), commands),
     };
     let before = memory.at.seq;
+    memory.deciding = true;
     let mut batch = match decide(ledger, &mut tx, &mut memory, &commands).await {
         Ok(batch) => batch,
         Err(fault) => return (Err(fault), commands),
     };
     batch.commands = commands;
-    let run = match memory.write(ledger, &mut tx, &batch).await {
-        Ok(run) => run,
+    let is_packed = match memory.write(ledger, &mut tx, &batch).await {
+        Ok(is_packed) => is_packed,
         Err(fault) => return (Err(fault), batch.commands),
     };
     let commit = match tx.finish().await {
-        Ok(commit) => commit.shared(),
+        Ok(commit) => commit,
         Err(fault) => return (Err(fault), batch.commands),
     };
-    memory.commit = commit.clone();
-    match run {
-        Some(run) => memory.behind.send(commit.clone(), run, room.take()),
-        None if memory.at.seq > before => memory.behind.whole(commit.clone(), memory.at.seq, room.take()),
-        None => {}
+    let commit = if is_packed {
+        let stands = memory.behind.packed(memory.at.seq);
+        commit.map_ok(|()| stands()).boxed().shared()
+    } else {
+        if memory.at.seq > before {
+            memory.behind.whole(memory.at.seq);
+        }
+        commit.shared()
+    };
+    (memory.commit, memory.deciding) = (commit.clone(), false);
+    if memory.behind.asks() {
+        memory.hand_over();
     }
     if memory.state.book.accounts.len() <= ACCOUNTS_KEPT_MAX {
         lane.kept = Some(memory);
@@ -307,9 +367,26 @@ async fn attempt(
     (Ok((commit, batch.outcomes)), Vec::new())
 }
 
-async fn begin(ledger: &Arc<Ledger>, kept: Option<Memory>) -> Result<(Tx, Memory), Fault> {
-    let mut tx = ledger.db.begin("deposit.post").await?;
-    let memory = Memory::now(ledger, &mut tx, kept).await?;
+async fn begin(ledger: &Arc<Ledger>, mut kept: Option<Memory>) -> Result<(Tx, Memory), Fault> {
+    if let Some(memory) = &mut kept {
+        memory.behind.settle_rows(ledger, memory.at.seq).await?;
+        if let Some(enough) = memory.behind.too_far_back(memory.at.seq) {
+            memory.hand_over();
+            ledger.folded_through(enough).await?;
+        }
+    }
+    let lock = async {
+        let mut tx = ledger.db.begin("deposit.post").await?;
+        let place = store::locked::place(&mut tx).await?;
+        Ok((tx, place))
+    };
+    // Whoever has the place may wait for balances.
+    let (mut tx, place) = tokio::select! {
+        biased;
+        locked = lock => locked?,
+        never = rest(&mut kept) => match never {},
+    };
+    let memory = Memory::now(ledger, &mut tx, place, kept).await?;
     Ok((tx, memory))
 }
 
@@ -365,6 +442,7 @@ async fn meet(
     // Those of batches still packed; beyond the place there are none.
     let packed = memory.behind.through() + 1..=memory.at.seq;
     if let Some(original) = originals.iter().filter(|original| packed.contains(original)).max() {
+        memory.hand_over();
         ledger.folded_through(*original).await?;
     }
     for posting in store::locked::by_seqs(tx, &originals).await?.into_iter().filter_map(|row| row.posting) {
