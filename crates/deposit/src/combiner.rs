@@ -78,7 +78,11 @@ async fn run(ledger: Arc<Ledger>, mut requests: mpsc::UnboundedReceiver<Request>
             }
         };
         // Taken before the queue is emptied: whatever comes while there is no room shares this batch.
-        let room = ledger.room().await;
+        let room = tokio::select! {
+            biased;
+            room = ledger.room() => room,
+            never = lane.rest() => match never {},
+        };
         lane.ready(&ledger).await;
         let mut count = first.commands.len();
         let mut batch = vec![first];

@@ -19,7 +19,7 @@ mod locked;
 
 pub(crate) use batch::Batch;
 use batch::refusal_from;
-pub(crate) use behind::{raise, write_stored, write_stored_rows};
+pub(crate) use behind::{raise, tell_others, write_stored, write_stored_rows};
 pub use locked::Lane;
 
 use std::collections::HashMap;

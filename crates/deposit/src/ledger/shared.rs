@@ -11,7 +11,7 @@ use jangbu_platform::db::{Fault, Tx};
 
 use super::{Ledger, Names, Product, State};
 use crate::domain::book::{Account, Owner};
-use crate::flows::post::{raise, write_stored, write_stored_rows};
+use crate::flows::post::{raise, tell_others, write_stored, write_stored_rows};
 use crate::store;
 use crate::store::accounts::Fixed;
 use crate::store::postings::Stored;
@@ -23,6 +23,8 @@ const DESCRIBED_MAX: usize = 65_536;
 /// is much to be read for it, and where there is not.
 const WRITING_BACK_MAX: Duration = Duration::from_millis(500);
 const WRITING_BACK_MAX_FEW: Duration = Duration::from_millis(50);
+/// How long one waits for what his own process can do before he tells the others.
+const TELLING_OTHERS: Duration = Duration::from_millis(10);
 /// Postings that are few.
 const FEW: u64 = 2_048;
 /// Pause between two looks at how far balances are written back.
@@ -162,7 +164,8 @@ impl Ledger {
     }
 
     async fn through(&self, seq: u64, what: Behind) -> Result<(), Fault> {
-        let (mut last, mut since) = (0, ticks());
+        let (began, mut is_told) = (ticks(), false);
+        let (mut last, mut since) = (0, began);
         loop {
             let mut tx = self.db.glance("deposit.behind").await?;
             let through = match what {
@@ -182,13 +185,23 @@ impl Ledger {
             };
             if through != last {
                 (last, since) = (through, ticks());
-            } else if since.elapsed() >= patience
+            }
+            let helped = if since.elapsed() >= patience
                 && let Ok(_turn) = self.writing_stored.try_lock()
             {
                 match what {
-                    Behind::Balances => write_stored(self, through).await?,
-                    Behind::Rows => write_stored_rows(self).await?,
+                    Behind::Balances => write_stored(self, through).await,
+                    Behind::Rows => write_stored_rows(self).await,
                 }
+            } else if matches!(what, Behind::Balances) && !is_told && began.elapsed() >= TELLING_OTHERS {
+                is_told = true;
+                tell_others(self, seq).await
+            } else {
+                Ok(())
+            };
+            match helped {
+                Ok(()) | Err(Fault::Conflict(_) | Fault::Busy(_)) => {} // another is at it
+                Err(fault) => return Err(fault),
             }
             tokio::time::sleep(WRITING_BACK_PAUSE).await;
         }

@@ -175,8 +175,9 @@ pub async fn place(tx: &mut Tx) -> Result<(Place, Written), Fault> {
             let value = |at| row.int(at).cast_unsigned();
             let place = Place { seq: value(0), changes: value(1), token: value(2) };
             let balances = row.opt_int(3).map_or(0, i64::cast_unsigned);
-            let rows = row.opt_int(4).map_or(place.seq, |first| first.cast_unsigned() - 1);
-            return Ok((place, Written { rows: rows.min(place.seq), balances }));
+            // What is beside the lock may have been read before it was had: "nothing is packed" tells nothing then.
+            let rows = row.opt_int(4).map_or(balances, |first| first.cast_unsigned() - 1);
+            return Ok((place, Written { rows, balances }));
         }
         // There is none yet. Where another makes it meanwhile, his is found.
         let _ = tx.insert("INSERT INTO folded (id, seq) VALUES (?*)", &[1, 0].map(Value::Int)).await?;
@@ -200,6 +201,22 @@ pub async fn note_change(tx: &mut Tx) -> Result<(), Fault> {
 /// The last posting that is durable, as far as is known without the place.
 pub async fn reached(tx: &mut Tx) -> Result<u64, Fault> {
     Ok(tx.query_one("SELECT seq FROM place WHERE id = 1", &[]).await?.map_or(0, |row| row.int(0).cast_unsigned()))
+}
+
+/// Up to where somebody waits, in any process, for balances to be written back.
+pub async fn wanted(tx: &mut Tx) -> Result<u64, Fault> {
+    let row = tx.query_one("SELECT seq FROM folded WHERE id = 2", &[]).await?;
+    Ok(row.map_or(0, |row| row.int(0).cast_unsigned()))
+}
+
+/// Tells other processes up to where one waits.
+pub async fn want(tx: &mut Tx, seq: u64) -> Result<(), Fault> {
+    let seq = seq.cast_signed();
+    if tx.execute("UPDATE folded SET seq = ? WHERE id = 2 AND seq < ?", &[seq.into(), seq.into()]).await? == 0 {
+        // There is none yet, or more is wanted.
+        let _ = tx.insert("INSERT INTO folded (id, seq) VALUES (?*)", &[2, seq].map(Value::Int)).await?;
+    }
+    Ok(())
 }
 
 /// Up to which posting all balances are written back; nobody else writes any back until the unit of work ends. Also the

@@ -93,6 +93,10 @@ impl Shared {
         raise(&self.rows, upto);
     }
 
+    fn leave_to_another(&self, seen: Option<Instant>) {
+        *self.another.lock().expect("nobody panics with it") = seen;
+    }
+
     fn is_left_to_another(&self) -> bool {
         let seen = *self.another.lock().expect("nobody panics with it");
         seen.is_some_and(|at| at.elapsed() < LEFT_TO_ANOTHER)
@@ -194,12 +198,16 @@ impl Behind {
     /// So far all is written.
     pub fn reached(&mut self, written: Written) {
         self.shared.rows_written(written.rows);
-        let seq = written.balances;
-        self.shared.reached(seq);
-        let own = self.own.partition_point(|upto| *upto <= seq);
-        if self.own.drain(..own).next().is_some() && self.shared.tried.load(Ordering::Relaxed) < seq {
-            *self.shared.another.lock().expect("nobody panics with it") = Some(ticks());
+        self.shared.reached(written.balances);
+        let own = self.own.partition_point(|upto| *upto <= written.balances);
+        if self.own.drain(..own).next_back().is_some_and(|own| own > self.shared.tried.load(Ordering::Relaxed)) {
+            self.shared.leave_to_another(Some(ticks()));
         }
+    }
+
+    /// What comes next nobody else can write back.
+    pub fn take_over(&self) {
+        self.shared.leave_to_another(None);
     }
 
     /// Up to where all is written back at least.
@@ -225,6 +233,19 @@ async fn hurry(ledger: &Ledger, seq: u64, until: Instant) -> bool {
     tokio::time::timeout_at(until, hurry).await.is_ok()
 }
 
+/// The same for a while, and whether somebody waits in another process, who may know that it is ours to write.
+async fn hurry_elsewhere(ledger: &Ledger, seq: u64) -> bool {
+    if hurry(ledger, seq, ticks() + PACE).await {
+        return true;
+    }
+    if let Ok(mut tx) = ledger.db.glance("deposit.wanted").await
+        && let Ok(wanted) = store::locked::wanted(&mut tx).await
+    {
+        raise(&ledger.wanted, wanted);
+    }
+    *ledger.wanted.borrow() >= seq
+}
+
 /// Writes the rows of what is packed, until its lane has ended and all that it packed is written.
 async fn write_rows(ledger: Arc<Ledger>, shared: Arc<Shared>, mut ends: oneshot::Receiver<()>) {
     let (mut due, mut packed) = (ticks(), shared.packed.subscribe());
@@ -241,7 +262,7 @@ async fn write_rows(ledger: Arc<Ledger>, shared: Arc<Shared>, mut ends: oneshot:
             _ = packed.wait_for(|packed| *packed >= rows + ROWS_PER_WRITE) => false,
         };
         while !hurried && shared.is_left_to_another() {
-            hurried = hurry(&ledger, rows + 1, ticks() + PACE).await;
+            hurried = hurry_elsewhere(&ledger, rows + 1).await;
         }
         due = ticks() + PACE;
         let mut pause = PAUSE_FIRST;
@@ -270,7 +291,10 @@ async fn write_packed(ledger: &Ledger) -> Result<Option<u64>, Fault> {
             fits
         });
         match write_batches(ledger, &batches).await {
-            Err(Fault::Conflict(_) | Fault::Busy(_)) if tries < TRIES_MAX => tries += 1, // another is at it
+            Err(Fault::Conflict(_) | Fault::Busy(_)) if tries < TRIES_MAX => {
+                tries += 1;
+                tokio::time::sleep(PAUSE_FIRST).await; // another is at it
+            }
             Err(fault) => return Err(fault),
             Ok(()) => return Ok(batches.last().map(|batch| batch.last)),
         }
@@ -300,13 +324,13 @@ impl Waiting {
         }
     }
 
-    /// Adds to a run those that came behind it; none whose rows may not be there, from a place on.
-    fn add_to(&mut self, run: &mut Balances, first_packed: Option<u64>) {
+    /// Adds to a run those that came behind it and stand.
+    fn add_to(&mut self, run: &mut Balances) {
         while run.accounts.len() < BALANCES_PER_WRITE
             && let Some(other) = self.next_beyond(run.upto)
         {
             let stands = matches!(other.commit.clone().now_or_never(), Some(Ok(())));
-            if other.before != run.upto || !stands || first_packed.is_some_and(|first| first <= other.upto) {
+            if other.before != run.upto || !stands {
                 self.next = Some(other);
                 return;
             }
@@ -321,7 +345,7 @@ async fn write_balances(ledger: Arc<Ledger>, mut waiting: Waiting, shared: Arc<S
     loop {
         let mut hurried = hurry(&ledger, shared.through() + 1, due).await;
         while !hurried && shared.is_left_to_another() {
-            hurried = hurry(&ledger, shared.through() + 1, ticks() + PACE).await;
+            hurried = hurry_elsewhere(&ledger, shared.through() + 1).await;
         }
         let run = match waiting.next_beyond(shared.through()) {
             Some(run) => Some(run),
@@ -336,10 +360,11 @@ async fn write_balances(ledger: Arc<Ledger>, mut waiting: Waiting, shared: Arc<S
             continue; // should it stand all the same, another writes it
         }
         due = ticks() + PACE;
+        waiting.add_to(&mut run);
         let there = |rows: &u64| *rows >= run.upto;
         let _ = tokio::time::timeout(LEFT_TO_ANOTHER, shared.rows.subscribe().wait_for(there)).await;
         let mut pause = PAUSE_FIRST;
-        while let Err(fault) = write_back(&ledger, &mut run, &mut waiting, &shared).await {
+        while let Err(fault) = write_back(&ledger, &run, &shared).await {
             rest(&mut pause, &fault).await;
         }
         shared.reached(run.upto);
@@ -353,10 +378,10 @@ async fn rest(pause: &mut Duration, fault: &Fault) {
     *pause = PAUSE_MAX.min(*pause * 2);
 }
 
-async fn write_back(ledger: &Ledger, run: &mut Balances, waiting: &mut Waiting, shared: &Shared) -> Result<(), Fault> {
+async fn write_back(ledger: &Ledger, run: &Balances, shared: &Shared) -> Result<(), Fault> {
     let mut tries = 0;
     loop {
-        match write_back_once(ledger, run, waiting, shared).await {
+        match write_back_once(ledger, run, shared).await {
             Ok(Turn::Done) => return Ok(()),
             Ok(Turn::BalancesBefore) => ledger.folded_through(run.before).await?,
             Ok(Turn::RowsBefore) => ledger.listed_through(run.upto).await?,
@@ -375,12 +400,7 @@ enum Turn {
     RowsBefore,
 }
 
-async fn write_back_once(
-    ledger: &Ledger,
-    run: &mut Balances,
-    waiting: &mut Waiting,
-    shared: &Shared,
-) -> Result<Turn, Fault> {
+async fn write_back_once(ledger: &Ledger, run: &Balances, shared: &Shared) -> Result<Turn, Fault> {
     let mut tx = ledger.db.begin("deposit.write_back").await?;
     let (folded, first_packed) = store::locked::folded(&mut tx).await?;
     if folded >= run.upto {
@@ -392,11 +412,20 @@ async fn write_back_once(
     if first_packed.is_some_and(|first| first <= run.upto) {
         return Ok(Turn::RowsBefore);
     }
-    waiting.add_to(run, first_packed); // others may have been at it for long
     shared.tried.store(run.upto, Ordering::Relaxed);
     store::locked::write_balances(&mut tx, run.accounts.iter().collect(), folded).await?;
     store::accounts::set_folded(&mut tx, run.upto).await?;
     tx.commit().await.map(|()| Turn::Done)
+}
+
+/// Tells other processes that somebody waits for balances to be written back.
+///
+/// # Errors
+/// The store failed.
+pub(crate) async fn tell_others(ledger: &Ledger, seq: u64) -> Result<(), Fault> {
+    let mut tx = ledger.db.begin("deposit.want").await?;
+    store::locked::want(&mut tx, seq).await?;
+    tx.commit().await
 }
 
 /// Writes the rows of all batches that are packed by now, whoever posted them.

@@ -189,6 +189,7 @@ impl Memory {
             }
         } else {
             self.hand_over(); // whoever posted what follows writes it back
+            self.behind.take_over();
             self.covered = place.seq;
             moved.iter().for_each(|moved| replay(&mut self.state, &mut self.unmet, moved));
         }
