@@ -47,6 +47,9 @@ const BALANCES_LEFT_MAX: u64 = 32_768;
 /// How long balances are left to another process after it was last seen to have written some back.
 const LEFT_TO_ANOTHER: Duration = Duration::from_millis(300);
 
+/// How long rows are waited for before the store is asked, since another process may have written them.
+const HEARING_OF_ROWS: Duration = Duration::from_millis(50);
+
 /// Pauses between tries of what failed otherwise: the first, and the longest.
 const PAUSE_FIRST: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -91,6 +94,13 @@ impl Shared {
 
     fn rows_written(&self, upto: u64) {
         raise(&self.rows, upto);
+    }
+
+    /// Waits for a while until it is known that rows are written; whether it is.
+    async fn hears_of_rows(&self, upto: u64) -> bool {
+        let mut rows = self.rows.subscribe();
+        let there = rows.wait_for(|rows| *rows >= upto);
+        tokio::time::timeout(HEARING_OF_ROWS, there).await.is_ok()
     }
 
     fn leave_to_another(&self, seen: Option<Instant>) {
@@ -162,11 +172,11 @@ impl Behind {
     /// Waits until there are not too many rows to be written of postings up to a place.
     pub async fn settle_rows(&self, ledger: &Ledger, seq: u64) -> Result<(), Fault> {
         let rows = seq.saturating_sub(ROWS_LEFT_MAX);
-        if !self.shared.is_left_to_another() {
-            let enough = |written: &u64| *written >= rows;
-            let _ = tokio::time::timeout(LEFT_TO_ANOTHER, self.shared.rows.subscribe().wait_for(enough)).await;
-        } else if *self.shared.rows.borrow() < rows {
+        if self.shared.is_left_to_another() && *self.shared.rows.borrow() < rows
+            || !self.shared.hears_of_rows(rows).await
+        {
             ledger.listed_through(rows).await?;
+            self.shared.rows_written(rows);
         }
         Ok(())
     }
@@ -361,8 +371,7 @@ async fn write_balances(ledger: Arc<Ledger>, mut waiting: Waiting, shared: Arc<S
         }
         due = ticks() + PACE;
         waiting.add_to(&mut run);
-        let there = |rows: &u64| *rows >= run.upto;
-        let _ = tokio::time::timeout(LEFT_TO_ANOTHER, shared.rows.subscribe().wait_for(there)).await;
+        shared.hears_of_rows(run.upto).await;
         let mut pause = PAUSE_FIRST;
         while let Err(fault) = write_back(&ledger, &run, &shared).await {
             rest(&mut pause, &fault).await;
