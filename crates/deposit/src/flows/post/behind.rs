@@ -50,6 +50,9 @@ const LEFT_TO_ANOTHER: Duration = Duration::from_millis(300);
 /// How long rows are waited for before the store is asked, since another process may have written them.
 const HEARING_OF_ROWS: Duration = Duration::from_millis(50);
 
+/// How often in a row another may have been quicker at rows, before it is told as something that fails.
+const LOST_TO_ANOTHER_MAX: u32 = 64;
+
 /// Pauses between tries of what failed otherwise: the first, and the longest.
 const PAUSE_FIRST: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -66,10 +69,10 @@ pub(super) struct Balances {
 struct Shared {
     /// Up to where it is known that all is written back.
     through: AtomicU64,
-    /// When another process was last seen to have written back what this one posted.
-    another: Mutex<Option<Instant>>,
-    /// Up to where this process tried itself.
-    tried: AtomicU64,
+    /// Who writes balances back.
+    balances_by: By,
+    /// Who writes rows.
+    rows_by: By,
     /// Whether accounts are asked for.
     asked: AtomicBool,
     asks: Notify,
@@ -77,6 +80,37 @@ struct Shared {
     packed: watch::Sender<u64>,
     /// Up to where it is known that all rows are written.
     rows: watch::Sender<u64>,
+}
+
+/// Whether this process is at something, or another.
+struct By {
+    /// When another was last seen to have done what this one would have done.
+    another: Mutex<Option<Instant>>,
+    /// Up to where this one tried.
+    tried: AtomicU64,
+}
+
+impl By {
+    fn new(upto: u64) -> By {
+        By { another: Mutex::default(), tried: upto.into() }
+    }
+
+    fn tries(&self, upto: u64) {
+        self.tried.fetch_max(upto, Ordering::Relaxed);
+    }
+
+    fn tried(&self) -> u64 {
+        self.tried.load(Ordering::Relaxed)
+    }
+
+    fn is_another(&self, seen: Option<Instant>) {
+        *self.another.lock().expect("nobody panics with it") = seen;
+    }
+
+    fn is_left(&self) -> bool {
+        let seen = *self.another.lock().expect("nobody panics with it");
+        seen.is_some_and(|at| at.elapsed() < LEFT_TO_ANOTHER)
+    }
 }
 
 impl Shared {
@@ -101,15 +135,6 @@ impl Shared {
         let mut rows = self.rows.subscribe();
         let there = rows.wait_for(|rows| *rows >= upto);
         tokio::time::timeout(HEARING_OF_ROWS, there).await.is_ok()
-    }
-
-    fn leave_to_another(&self, seen: Option<Instant>) {
-        *self.another.lock().expect("nobody panics with it") = seen;
-    }
-
-    fn is_left_to_another(&self) -> bool {
-        let seen = *self.another.lock().expect("nobody panics with it");
-        seen.is_some_and(|at| at.elapsed() < LEFT_TO_ANOTHER)
     }
 }
 
@@ -139,8 +164,8 @@ impl Behind {
         let (balances, runs) = mpsc::unbounded_channel(); // bounded by what may be left
         let shared = Arc::new(Shared {
             through: upto.into(),
-            tried: upto.into(),
-            another: Mutex::default(),
+            balances_by: By::new(upto),
+            rows_by: By::new(upto),
             asked: AtomicBool::new(false),
             asks: Notify::new(),
             packed: watch::Sender::new(upto),
@@ -172,8 +197,7 @@ impl Behind {
     /// Waits until there are not too many rows to be written of postings up to a place.
     pub async fn settle_rows(&self, ledger: &Ledger, seq: u64) -> Result<(), Fault> {
         let rows = seq.saturating_sub(ROWS_LEFT_MAX);
-        if self.shared.is_left_to_another() && *self.shared.rows.borrow() < rows
-            || !self.shared.hears_of_rows(rows).await
+        if self.shared.rows_by.is_left() && *self.shared.rows.borrow() < rows || !self.shared.hears_of_rows(rows).await
         {
             ledger.listed_through(rows).await?;
             self.shared.rows_written(rows);
@@ -207,17 +231,20 @@ impl Behind {
 
     /// So far all is written.
     pub fn reached(&mut self, written: Written) {
+        if written.rows > self.shared.rows_by.tried().max(*self.shared.rows.borrow()) {
+            self.shared.rows_by.is_another(Some(ticks()));
+        }
         self.shared.rows_written(written.rows);
         self.shared.reached(written.balances);
         let own = self.own.partition_point(|upto| *upto <= written.balances);
-        if self.own.drain(..own).next_back().is_some_and(|own| own > self.shared.tried.load(Ordering::Relaxed)) {
-            self.shared.leave_to_another(Some(ticks()));
+        if self.own.drain(..own).next_back().is_some_and(|own| own > self.shared.balances_by.tried()) {
+            self.shared.balances_by.is_another(Some(ticks()));
         }
     }
 
-    /// What comes next nobody else can write back.
+    /// The balances that come next nobody else can write back.
     pub fn take_over(&self) {
-        self.shared.leave_to_another(None);
+        self.shared.balances_by.is_another(None);
     }
 
     /// Up to where all is written back at least.
@@ -259,6 +286,7 @@ async fn hurry_elsewhere(ledger: &Ledger, seq: u64) -> bool {
 /// Writes the rows of what is packed, until its lane has ended and all that it packed is written.
 async fn write_rows(ledger: Arc<Ledger>, shared: Arc<Shared>, mut ends: oneshot::Receiver<()>) {
     let (mut due, mut packed) = (ticks(), shared.packed.subscribe());
+    let (mut pause, mut tries) = (PAUSE_FIRST, 0);
     loop {
         let rows = *shared.rows.borrow();
         tokio::select! {
@@ -271,44 +299,47 @@ async fn write_rows(ledger: Arc<Ledger>, shared: Arc<Shared>, mut ends: oneshot:
             hurried = hurry(&ledger, rows + 1, due) => hurried,
             _ = packed.wait_for(|packed| *packed >= rows + ROWS_PER_WRITE) => false,
         };
-        while !hurried && shared.is_left_to_another() {
+        while !hurried && shared.rows_by.is_left() {
             hurried = hurry_elsewhere(&ledger, rows + 1).await;
         }
         due = ticks() + PACE;
-        let mut pause = PAUSE_FIRST;
         let stood = *packed.borrow_and_update();
-        let written = loop {
-            match write_packed(&ledger).await {
-                Ok(written) => break written,
-                Err(fault) => rest(&mut pause, &fault).await,
+        match write_packed(&ledger, |upto| shared.rows_by.tries(upto)).await {
+            Ok(written) => {
+                shared.rows_written(written.unwrap_or(stood)); // where nothing is packed, another has written it
+                (pause, tries) = (PAUSE_FIRST, 0);
             }
-        };
-        shared.rows_written(written.unwrap_or(stood)); // where nothing is packed, another has written it
+            Err(Fault::Conflict(_) | Fault::Busy(_)) if tries < LOST_TO_ANOTHER_MAX => {
+                tries += 1;
+                shared.rows_by.is_another(Some(ticks()));
+                tokio::time::sleep(PAUSE_FIRST).await;
+            }
+            Err(fault) => rest(&mut pause, &fault).await,
+        }
     }
 }
 
-/// Writes the rows of the first batches that are packed; up to where all are written then, if there were any.
-async fn write_packed(ledger: &Ledger) -> Result<Option<u64>, Fault> {
-    let mut tries = 0;
-    loop {
-        let mut tx = ledger.db.glance("deposit.packed").await?;
-        let mut batches = store::batches::first(&mut tx, BATCHES_PER_READ).await?;
-        drop(tx);
-        let mut rows = 0;
-        batches.retain(|batch| {
-            let fits = rows < ROWS_PER_WRITE;
-            rows += batch.last + 1 - batch.first;
-            fits
-        });
-        match write_batches(ledger, &batches).await {
-            Err(Fault::Conflict(_) | Fault::Busy(_)) if tries < TRIES_MAX => {
-                tries += 1;
-                tokio::time::sleep(PAUSE_FIRST).await; // another is at it
-            }
-            Err(fault) => return Err(fault),
-            Ok(()) => return Ok(batches.last().map(|batch| batch.last)),
-        }
+/// Writes the rows of the first batches that are packed; up to where all are written then, if there were any. `begin` is told
+/// so before.
+///
+/// # Errors
+/// [`Fault::Conflict`] where another writes them too.
+async fn write_packed(ledger: &Ledger, begin: impl FnOnce(u64)) -> Result<Option<u64>, Fault> {
+    let mut tx = ledger.db.glance("deposit.packed").await?;
+    let mut batches = store::batches::first(&mut tx, BATCHES_PER_READ).await?;
+    drop(tx);
+    let mut rows = 0;
+    batches.retain(|batch| {
+        let fits = rows < ROWS_PER_WRITE;
+        rows += batch.last + 1 - batch.first;
+        fits
+    });
+    let upto = batches.last().map(|batch| batch.last);
+    if let Some(upto) = upto {
+        begin(upto);
     }
+    write_batches(ledger, &batches).await?;
+    Ok(upto)
 }
 
 async fn write_batches(ledger: &Ledger, batches: &[Packed]) -> Result<(), Fault> {
@@ -354,7 +385,7 @@ async fn write_balances(ledger: Arc<Ledger>, mut waiting: Waiting, shared: Arc<S
     let mut due = ticks();
     loop {
         let mut hurried = hurry(&ledger, shared.through() + 1, due).await;
-        while !hurried && shared.is_left_to_another() {
+        while !hurried && shared.balances_by.is_left() {
             hurried = hurry_elsewhere(&ledger, shared.through() + 1).await;
         }
         let run = match waiting.next_beyond(shared.through()) {
@@ -421,7 +452,7 @@ async fn write_back_once(ledger: &Ledger, run: &Balances, shared: &Shared) -> Re
     if first_packed.is_some_and(|first| first <= run.upto) {
         return Ok(Turn::RowsBefore);
     }
-    shared.tried.store(run.upto, Ordering::Relaxed);
+    shared.balances_by.tries(run.upto);
     store::locked::write_balances(&mut tx, run.accounts.iter().collect(), folded).await?;
     store::accounts::set_folded(&mut tx, run.upto).await?;
     tx.commit().await.map(|()| Turn::Done)
@@ -443,7 +474,7 @@ pub(crate) async fn tell_others(ledger: &Ledger, seq: u64) -> Result<(), Fault> 
 /// The store failed.
 pub(crate) async fn write_stored_rows(ledger: &Ledger) -> Result<(), Fault> {
     let upto = store::batches::last_seq(&mut ledger.db.read("deposit.packed").await?).await?;
-    while write_packed(ledger).await?.is_some_and(|written| written < upto) {}
+    while write_packed(ledger, drop).await?.is_some_and(|written| written < upto) {}
     Ok(())
 }
 
