@@ -26,7 +26,6 @@ use crate::domain::book::Account;
 use crate::ledger::Ledger;
 use crate::pipeline::Flush;
 use crate::store;
-use crate::store::batches::Packed;
 use crate::store::locked::Written;
 
 /// How often something is tried that others are in the way of.
@@ -44,7 +43,7 @@ const PACE: Duration = Duration::from_millis(20);
 const ROWS_LEFT_MAX: u64 = 8_192;
 /// Postings whose balances are left at most before the next batch waits for those.
 const BALANCES_LEFT_MAX: u64 = 32_768;
-/// How long balances are left to another process after it was last seen to have written some back.
+/// How long rows, or balances, are left to another process after it was last seen to have written some.
 const LEFT_TO_ANOTHER: Duration = Duration::from_millis(300);
 
 /// How long rows are waited for before the store is asked, since another process may have written them.
@@ -338,14 +337,9 @@ async fn write_packed(ledger: &Ledger, begin: impl FnOnce(u64)) -> Result<Option
     if let Some(upto) = upto {
         begin(upto);
     }
-    write_batches(ledger, &batches).await?;
-    Ok(upto)
-}
-
-async fn write_batches(ledger: &Ledger, batches: &[Packed]) -> Result<(), Fault> {
     let mut tx = ledger.db.begin("deposit.write_rows").await?;
-    store::batches::write(&mut tx, batches).await?;
-    tx.commit().await
+    store::batches::write(&mut tx, &batches).await?;
+    tx.commit().await.map(|()| upto)
 }
 
 /// Runs of balances, in the order of postings.

@@ -182,17 +182,12 @@ impl Memory {
         let moved = store::locked::moved(tx, self.at.seq, place.seq, &mut see).await?;
         let accounts = &self.state.book.accounts;
         let is_met = |moved: &Movement| legs(moved).all(|no| accounts.get(no).is_some());
-        if moved.iter().all(|moved| is_whole(moved) && is_met(moved)) {
-            for moved in &moved {
-                legs(moved).for_each(|no| self.state.touch(no));
-                decide::replay(&mut self.state.book, moved, None);
-            }
-        } else {
+        if !moved.iter().all(|moved| is_whole(moved) && is_met(moved)) {
             self.hand_over(); // whoever posted what follows writes it back
             self.behind.take_over();
             self.covered = place.seq;
-            moved.iter().for_each(|moved| replay(&mut self.state, &mut self.unmet, moved));
         }
+        moved.iter().for_each(|moved| replay(&mut self.state, &mut self.unmet, moved));
         (self.state.seq, self.at, self.beside) = (place.seq, place, BATCHES_BESIDE);
         self.behind.followed(place.seq);
         if place.seq - self.cleared >= POSTINGS_PER_CLEARING {
