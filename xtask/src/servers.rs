@@ -5,11 +5,12 @@
 
 mod kafka;
 mod mariadb;
+#[path = "../../crates/adapters/src/stand/ports.rs"]
+mod ports;
 mod process;
 mod redis;
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -211,8 +212,6 @@ fn tell(running: &[&Running]) {
     }
 }
 
-/// A port that is free now.
 fn free_port() -> Result<u16, String> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
-    Ok(listener.map_err(|e| format!("no free port: {e}"))?.port())
+    ports::free_port().map_err(|e| e.to_string())
 }

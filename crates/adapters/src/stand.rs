@@ -1,10 +1,14 @@
 //! Servers for tests and benches: one that somebody runs already, named by the environment, or a private one.
 
 use std::io::{Error, ErrorKind, Result};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+pub use ports::free_port;
+
+mod ports;
 
 /// Names a server of the MySQL kind: `mysql://user:password@host:port`, where the user may make databases.
 pub const MYSQL_VARIABLE: &str = "JANGBU_TEST_MYSQL";
@@ -43,7 +47,7 @@ impl Server {
             return Ok(Server { url: url.trim_end_matches('/').to_owned(), _keeper: None });
         }
         let under = under.canonicalize()?;
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let port = free_port()?;
         let dir = under.join(format!("jangbu-mariadb-{}-{port}", std::process::id()));
         install(&dir)?;
         let keeper = Keeper(start(&dir, port)?);

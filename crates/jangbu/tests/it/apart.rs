@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use axum::http::Method;
+use jangbu_adapters::stand::free_port;
 use jangbu_contracts::customer::{Kind, Register};
 use jangbu_contracts::deposit::{Command as Order, OpenAccount};
 use jangbu_kernel::id::AccountId;
@@ -63,9 +64,7 @@ impl Apart {
         assert_eq!(jangbu(&["migrate", "--check", "--data", &data]).status().unwrap().code(), Some(1));
         assert!(jangbu(&["migrate", "--data", &data]).status().unwrap().success());
         assert!(jangbu(&["migrate", "--check", "--data", &data]).status().unwrap().success());
-        // Ports that are free now; nobody else takes them in the moment between.
-        let listeners = SERVICES.map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-        let ports = listeners.map(|listener| listener.local_addr().unwrap().port());
+        let ports = SERVICES.map(|_| free_port().unwrap());
         let bases: Vec<String> = ports.iter().map(|port| format!("http://127.0.0.1:{port}")).collect();
         let peers: Vec<_> = SERVICES.iter().map(|s| (*s).to_owned()).zip(bases.iter().cloned()).collect();
         let open = |(service, port): (&&str, &u16)| {

@@ -1,13 +1,12 @@
 //! Services as processes of their own on one MariaDB, two of them of the same deposit instance.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use axum::http::Method;
-use jangbu_adapters::stand::Server;
+use jangbu_adapters::stand::{Server, free_port};
 use jangbu_contracts::customer::{Kind, Register};
 use jangbu_contracts::deposit::{Command as Order, OpenAccount};
 use jangbu_kernel::money::Amount;
@@ -44,9 +43,7 @@ impl Bank {
         let server = Server::mysql(home.path()).unwrap();
         let url = server.database(&format!("apart_{}_{}", std::process::id(), Dice::from_os().u64() % 1_000_000));
         let keys = home.path().join("bank/keys");
-        // Ports that are free now; nobody else takes them in the moment between.
-        let listeners = PROCESSES.map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-        let ports = listeners.map(|listener| listener.local_addr().unwrap().port());
+        let ports = PROCESSES.map(|_| free_port().unwrap());
         let bases: Vec<String> = ports.iter().map(|port| format!("http://127.0.0.1:{port}")).collect();
         let mut bank =
             Bank { home, url, running: Vec::new(), bases, keys: Keyring::in_memory(Dice::from_os()), _server: server };

@@ -2,12 +2,13 @@
 //! files of `deploy/`.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use axum::http::Method;
+use jangbu_adapters::stand::free_port;
 use jangbu_contracts::customer::{Kind, Register};
 use jangbu_contracts::deposit::{Command as Order, OpenAccount};
 use jangbu_kernel::money::Amount;
@@ -121,8 +122,7 @@ fn serve(servers: &Servers, config: &Path, words: &[&str]) -> Child {
 }
 
 fn open(home: &Path, servers: &Servers) -> Bank {
-    let listeners = [(); 5].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    let ports = listeners.map(|listener| listener.local_addr().unwrap().port());
+    let ports = [(); 5].map(|()| free_port().unwrap());
     let write = |name: &str, text: String| -> PathBuf {
         let path = home.join(name);
         std::fs::write(&path, text).unwrap();

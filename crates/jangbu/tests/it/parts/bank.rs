@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jangbu_adapters::stand::free_port;
 use jangbu_platform::auth::{Keyring, Role};
 use jangbu_platform::clock::{Clock as _, RealClock};
 use jangbu_platform::db::Db;
@@ -15,7 +16,7 @@ use jangbu_platform::dice::Dice;
 use jangbu_sim::client::Client;
 use jangbu_sim::workload::town::Tokens;
 
-use super::servers::{Servers, USER, free_port};
+use super::servers::{Servers, USER};
 use super::wire::Wire;
 use crate::running::wait;
 
@@ -66,7 +67,7 @@ fn config(home: &Path, servers: &Servers, port: u16, peers: &str) -> String {
 }
 
 fn front(home: &Path, ports: &[u16]) -> (Child, String) {
-    let port = free_port();
+    let port = free_port().unwrap();
     let dir = home.join("nginx");
     fs::create_dir_all(&dir).unwrap();
     let mut upstreams = String::new();
@@ -95,7 +96,7 @@ fn front(home: &Path, ports: &[u16]) -> (Child, String) {
 impl Bank {
     /// Makes it and opens all of it.
     pub fn open(home: &Path, servers: &Servers) -> Bank {
-        let ports: Vec<u16> = PROCESSES.iter().map(|_| free_port()).collect();
+        let ports: Vec<u16> = PROCESSES.iter().map(|_| free_port().unwrap()).collect();
         let wires = [1, 5].map(|process| (process, Wire::to(servers.mysql.port))).into_iter().collect();
         let (front, base) = front(home, &ports);
         for (at, (name, service, _)) in PROCESSES.iter().enumerate() {

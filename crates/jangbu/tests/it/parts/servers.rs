@@ -2,10 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use jangbu_adapters::stand::free_port;
 
 use crate::deploy::found;
 
@@ -15,11 +17,6 @@ const READY: Duration = Duration::from_secs(120);
 const ANSWER: Duration = Duration::from_secs(2);
 /// Who the bank is at the database. He has no right to write to a server that only reads.
 pub const USER: &str = "bank";
-
-/// A port that is free now.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 /// A server's process, started again as it was.
 pub struct Server {
@@ -130,7 +127,7 @@ fn run(command: &mut Command) {
 }
 
 fn mysql(dir: &Path, data: &Path) -> (Server, String) {
-    let (port, socket) = (free_port(), dir.join("sock"));
+    let (port, socket) = (free_port().unwrap(), dir.join("sock"));
     let data = format!("--datadir={}", data.display());
     let install = ["--no-defaults", "--user=root", "--auth-root-authentication-method=normal", "--skip-test-db"];
     run(Command::new("mariadb-install-db").args(install).arg(&data));
@@ -162,7 +159,7 @@ fn mysql(dir: &Path, data: &Path) -> (Server, String) {
 }
 
 fn kafka(dir: &Path) -> Server {
-    let (port, controller) = (free_port(), free_port());
+    let (port, controller) = (free_port().unwrap(), free_port().unwrap());
     let properties = format!(
         "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n\
          controller.listener.names=CONTROLLER\nlisteners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
@@ -188,7 +185,7 @@ fn kafka(dir: &Path) -> Server {
 }
 
 fn redis(dir: &Path) -> Server {
-    let port = free_port();
+    let port = free_port().unwrap();
     let line = ["redis-server", "--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
     Server::start("redis", words(&line), dir, port, |port| {
         let mut answer = [0; 5];
