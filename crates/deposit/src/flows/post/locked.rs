@@ -58,6 +58,9 @@ const COMMANDS_WRITTEN_WHOLE_MAX: usize = 32;
 const POSTINGS_PER_CLEARING: u64 = 4_096;
 /// Postings of others that are carried out at once; when there are more, all is read anew.
 const POSTINGS_FOLLOWED_MAX: u64 = 65_536;
+/// Accounts not met that another has moved are met at once where they are no more: then balances are his, or this lane's, to
+/// write back, and not both's in turns. With more of them, as where most accounts are seldom moved, that would hold up all.
+const MET_AT_ONCE_MAX: usize = 64;
 /// How long the answer to a commit is waited for when another has the place already.
 const COMMIT_ANSWER_MAX: Duration = Duration::from_millis(100);
 /// Batches since another process was last seen to post, after which it is taken to do so no longer.
@@ -127,7 +130,7 @@ impl Memory {
         kept: Option<Memory>,
     ) -> Result<Memory, Fault> {
         if let Some(mut memory) = kept
-            && memory.follow(tx, place).await?
+            && memory.follow(ledger, tx, place).await?
         {
             memory.behind.reached(written);
             return Ok(memory);
@@ -161,7 +164,7 @@ impl Memory {
     }
 
     /// Whether what is kept leads to a place: then it is how things are there.
-    async fn follow(&mut self, tx: &mut Tx, place: Place) -> Result<bool, Fault> {
+    async fn follow(&mut self, ledger: &Ledger, tx: &mut Tx, place: Place) -> Result<bool, Fault> {
         if place == self.at {
             return Ok(true);
         }
@@ -181,14 +184,20 @@ impl Memory {
         };
         let moved = store::locked::moved(tx, self.at.seq, place.seq, &mut see).await?;
         let accounts = &self.state.book.accounts;
-        let is_met = |moved: &Movement| legs(moved).all(|no| accounts.get(no).is_some());
-        if !moved.iter().all(|moved| is_whole(moved) && is_met(moved)) {
+        let unmet: BTreeSet<u64> = moved.iter().flat_map(legs).filter(|no| accounts.get(*no).is_none()).collect();
+        let is_told = |no: &u64| self.unmet.get(no).is_none_or(|moved| moved.iter().all(is_whole));
+        let meets = unmet.len() <= MET_AT_ONCE_MAX && unmet.iter().all(is_told) && moved.iter().all(is_whole);
+        if !meets {
             self.hand_over(); // whoever posted what follows writes it back
             self.behind.take_over();
             self.covered = place.seq;
         }
         moved.iter().for_each(|moved| replay(&mut self.state, &mut self.unmet, moved));
         (self.state.seq, self.at, self.beside) = (place.seq, place, BATCHES_BESIDE);
+        if meets && let Err(fault) = self.meet(ledger, tx, &Vec::from_iter(unmet)).await {
+            self.covered = place.seq; // what others did to those is not known here
+            return Err(fault);
+        }
         self.behind.followed(place.seq);
         if place.seq - self.cleared >= POSTINGS_PER_CLEARING {
             let written = self.behind.through();
@@ -212,8 +221,10 @@ impl Memory {
         for account in store::locked::accounts(tx, missing, |code| state.product(code)).await? {
             let (no, changed) = (account.no, account.changed);
             state.book.accounts.insert(account);
-            let moved = self.unmet.remove(&no).into_iter().flatten();
-            moved.filter(|moved| moved.seq > changed).for_each(|moved| decide::replay(&mut state.book, &moved, None));
+            for moved in self.unmet.remove(&no).into_iter().flatten().filter(|moved| moved.seq > changed) {
+                decide::replay(&mut state.book, &moved, None);
+                state.touch(no);
+            }
         }
         Ok(())
     }
