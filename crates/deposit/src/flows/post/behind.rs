@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
+use futures_util::stream::FuturesOrdered;
+use futures_util::{FutureExt as _, TryStreamExt as _};
 use jangbu_platform::clock::ticks;
 use jangbu_platform::db::{Fault, Tx};
 use jangbu_platform::task;
@@ -26,6 +27,7 @@ use crate::domain::book::Account;
 use crate::ledger::Ledger;
 use crate::pipeline::Flush;
 use crate::store;
+use crate::store::batches::Packed;
 use crate::store::locked::Written;
 
 /// How often something is tried that others are in the way of.
@@ -34,6 +36,8 @@ const TRIES_MAX: u32 = 5;
 const ROWS_PER_WRITE: u64 = 2_048;
 /// Packed batches read at once.
 const BATCHES_PER_READ: usize = 64;
+/// Units of work with rows that are made ready side by side.
+const WRITERS: usize = 2;
 /// Balances that share one, but for those of the last run of it.
 const BALANCES_PER_WRITE: usize = 16_384;
 
@@ -45,6 +49,9 @@ const ROWS_LEFT_MAX: u64 = 8_192;
 const BALANCES_LEFT_MAX: u64 = 32_768;
 /// How long rows, or balances, are left to another process after it was last seen to have written some.
 const LEFT_TO_ANOTHER: Duration = Duration::from_millis(300);
+
+/// How long somebody waits for what is left to another before it is left no longer.
+const IN_VAIN: Duration = Duration::from_millis(60);
 
 /// How long rows are waited for before the store is asked, since another process may have written them.
 const HEARING_OF_ROWS: Duration = Duration::from_millis(50);
@@ -269,7 +276,27 @@ async fn hurry(ledger: &Ledger, seq: u64, until: Instant) -> bool {
     tokio::time::timeout_at(until, hurry).await.is_ok()
 }
 
-/// The same for a while, and whether somebody waits in another process, who may know that it is ours to write.
+/// Leaves something to another process while that one does it: until it was not seen at it for a while, or somebody has waited
+/// for some time and nothing came.
+async fn leave(ledger: &Ledger, by: &By, written: impl Fn() -> u64) {
+    let mut waited_for = None;
+    while by.is_left() {
+        let written = written();
+        if !hurry_elsewhere(ledger, written + 1).await {
+            waited_for = None;
+            continue;
+        }
+        let (at, since) = *waited_for.get_or_insert((written, ticks()));
+        if at < written {
+            waited_for = None;
+        } else if since.elapsed() >= IN_VAIN {
+            return;
+        }
+        tokio::time::sleep(PACE).await;
+    }
+}
+
+/// Waits for a while, or until somebody waits for a posting to be written; whether somebody does, in whichever process.
 async fn hurry_elsewhere(ledger: &Ledger, seq: u64) -> bool {
     if hurry(ledger, seq, ticks() + PACE).await {
         return true;
@@ -293,14 +320,12 @@ async fn write_rows(ledger: Arc<Ledger>, shared: Arc<Shared>, mut ends: oneshot:
             _ = packed.wait_for(|packed| *packed > rows) => {}
             _ = &mut ends => return,
         }
-        let mut hurried = tokio::select! {
+        tokio::select! {
             biased;
-            hurried = hurry(&ledger, rows + 1, due) => hurried,
-            _ = packed.wait_for(|packed| *packed >= rows + ROWS_PER_WRITE) => false,
-        };
-        while !hurried && shared.rows_by.is_left() {
-            hurried = hurry_elsewhere(&ledger, rows + 1).await;
+            _ = hurry(&ledger, rows + 1, due) => {}
+            _ = packed.wait_for(|packed| *packed >= rows + ROWS_PER_WRITE) => {}
         }
+        leave(&ledger, &shared.rows_by, || *shared.rows.borrow()).await;
         due = ticks() + PACE;
         let stood = *packed.borrow_and_update();
         match write_packed(&ledger, |upto| shared.rows_by.tries(upto)).await {
@@ -325,21 +350,43 @@ async fn write_rows(ledger: Arc<Ledger>, shared: Arc<Shared>, mut ends: oneshot:
 /// [`Fault::Conflict`] where another writes them too.
 async fn write_packed(ledger: &Ledger, begin: impl FnOnce(u64)) -> Result<Option<u64>, Fault> {
     let mut tx = ledger.db.glance("deposit.packed").await?;
-    let mut batches = store::batches::first(&mut tx, BATCHES_PER_READ).await?;
+    let batches = store::batches::first(&mut tx, BATCHES_PER_READ).await?;
     drop(tx);
-    let mut rows = 0;
-    batches.retain(|batch| {
-        let fits = rows < ROWS_PER_WRITE;
-        rows += batch.last + 1 - batch.first;
-        fits
-    });
-    let upto = batches.last().map(|batch| batch.last);
+    let units = share_out(batches);
+    let upto = units.last().and_then(|unit| unit.last()).map(|batch| batch.last);
     if let Some(upto) = upto {
         begin(upto);
     }
+    // One is made ready beside the other; they end in the order of postings, so that rows are there up to one of them always.
+    let mut ready: FuturesOrdered<_> = units.iter().map(|unit| ready_rows(ledger, unit)).collect();
+    while let Some(tx) = ready.try_next().await? {
+        tx.commit().await?;
+    }
+    Ok(upto)
+}
+
+/// The first batches in units of work.
+fn share_out(batches: Vec<Packed>) -> Vec<Vec<Packed>> {
+    let (mut units, mut room): (Vec<Vec<Packed>>, _) = (Vec::new(), 0);
+    for batch in batches {
+        if room == 0 {
+            if units.len() == WRITERS {
+                break;
+            }
+            units.push(Vec::new());
+            room = ROWS_PER_WRITE;
+        }
+        room = room.saturating_sub(batch.last + 1 - batch.first);
+        units.last_mut().expect("there is one").push(batch);
+    }
+    units
+}
+
+/// A unit of work in which the rows of batches are written.
+async fn ready_rows(ledger: &Ledger, batches: &[Packed]) -> Result<Tx, Fault> {
     let mut tx = ledger.db.begin("deposit.write_rows").await?;
-    store::batches::write(&mut tx, &batches).await?;
-    tx.commit().await.map(|()| upto)
+    store::batches::write(&mut tx, batches).await?;
+    Ok(tx)
 }
 
 /// Runs of balances, in the order of postings.
@@ -378,10 +425,8 @@ impl Waiting {
 async fn write_balances(ledger: Arc<Ledger>, mut waiting: Waiting, shared: Arc<Shared>) {
     let mut due = ticks();
     loop {
-        let mut hurried = hurry(&ledger, shared.through() + 1, due).await;
-        while !hurried && shared.balances_by.is_left() {
-            hurried = hurry_elsewhere(&ledger, shared.through() + 1).await;
-        }
+        hurry(&ledger, shared.through() + 1, due).await;
+        leave(&ledger, &shared.balances_by, || shared.through()).await;
         let run = match waiting.next_beyond(shared.through()) {
             Some(run) => Some(run),
             None => {
