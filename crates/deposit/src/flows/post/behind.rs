@@ -43,13 +43,17 @@ const BALANCES_PER_WRITE: usize = 16_384;
 
 /// Few rows, and balances, are written so often at most, so that more share the work; sooner where somebody waits for them.
 const PACE: Duration = Duration::from_millis(20);
+/// The more balances there are to write, the longer they rest, in times what the last took, so that an account that moves
+/// often is written once for more postings; at most so long.
+const BALANCES_REST: u32 = 2;
+const REST_MAX: Duration = Duration::from_millis(250);
 /// Rows left at most before the next batch waits for them to be written.
 const ROWS_LEFT_MAX: u64 = 8_192;
 /// Postings whose balances are left at most before the next batch waits for those.
-const BALANCES_LEFT_MAX: u64 = 32_768;
-/// How long rows, or balances, are left to another process after it was last seen to have written some.
-const LEFT_TO_ANOTHER: Duration = Duration::from_millis(300);
-
+const BALANCES_LEFT_MAX: u64 = 65_536;
+/// How long rows, or balances, are left to another process after it was last seen to have written some. Balances rest.
+const ROWS_LEFT_FOR: Duration = Duration::from_millis(300);
+const BALANCES_LEFT_FOR: Duration = Duration::from_secs(1);
 /// How long somebody waits for what is left to another before it is left no longer.
 const IN_VAIN: Duration = Duration::from_millis(60);
 
@@ -94,11 +98,13 @@ struct By {
     another: Mutex<Option<Instant>>,
     /// Up to where this one tried.
     tried: AtomicU64,
+    /// How long it is left to another.
+    patience: Duration,
 }
 
 impl By {
-    fn new(upto: u64) -> By {
-        By { another: Mutex::default(), tried: upto.into() }
+    fn new(upto: u64, patience: Duration) -> By {
+        By { another: Mutex::default(), tried: upto.into(), patience }
     }
 
     fn tries(&self, upto: u64) {
@@ -115,7 +121,7 @@ impl By {
 
     fn is_left(&self) -> bool {
         let seen = *self.another.lock().expect("nobody panics with it");
-        seen.is_some_and(|at| at.elapsed() < LEFT_TO_ANOTHER)
+        seen.is_some_and(|at| at.elapsed() < self.patience)
     }
 }
 
@@ -170,8 +176,8 @@ impl Behind {
         let (balances, runs) = mpsc::unbounded_channel(); // bounded by what may be left
         let shared = Arc::new(Shared {
             through: upto.into(),
-            balances_by: By::new(upto),
-            rows_by: By::new(upto),
+            balances_by: By::new(upto, BALANCES_LEFT_FOR),
+            rows_by: By::new(upto, ROWS_LEFT_FOR),
             asked: AtomicBool::new(false),
             asks: Notify::new(),
             packed: watch::Sender::new(upto),
@@ -439,7 +445,7 @@ async fn write_balances(ledger: Arc<Ledger>, mut waiting: Waiting, shared: Arc<S
         if run.commit.clone().await.is_err() {
             continue; // should it stand all the same, another writes it
         }
-        due = ticks() + PACE;
+        let began = ticks();
         waiting.add_to(&mut run);
         shared.hears_of_rows(run.upto).await;
         let mut pause = PAUSE_FIRST;
@@ -447,6 +453,7 @@ async fn write_balances(ledger: Arc<Ledger>, mut waiting: Waiting, shared: Arc<S
             rest(&mut pause, &fault).await;
         }
         shared.reached(run.upto);
+        due = ticks() + PACE.max(began.elapsed() * BALANCES_REST).min(REST_MAX);
     }
 }
 
