@@ -18,8 +18,10 @@ use jangbu_platform::dice::Dice;
 use jangbu_sim::client::{Answer, Client, FX, KRW, Keys, Said};
 use tokio::task::JoinSet;
 
-/// Customers; each has one exchange under way at a time.
+/// Customers who exchange all the time, each one thing at a time.
 const PEOPLE: usize = 6;
+/// Customers who exchange now and then: an exchange that a fault caught midway keeps its customer's turn for a while.
+const OTHERS: usize = 24;
 /// What both accounts of each begin with, minor units.
 const FIRST_MONEY: i64 = 100_000_000;
 /// Exchanges that are asked for at a time in the end.
@@ -52,8 +54,8 @@ pub struct Exchangers {
     people: Vec<Person>,
     keys: Arc<Keys>,
     asked: Mutex<Vec<Asked>>,
-    /// Exchanges that succeeded at once.
-    pub succeeded: AtomicUsize,
+    /// Which of the others comes next.
+    next: AtomicUsize,
 }
 
 async fn post<T: serde::de::DeserializeOwned>(
@@ -77,7 +79,7 @@ impl Exchangers {
     /// They move in.
     pub async fn new(client: Client, keys: Arc<Keys>) -> Exchangers {
         let mut people = Vec::new();
-        for _ in 0..PEOPLE {
+        for _ in 0..PEOPLE + OTHERS {
             let who = Register { name: "Ex".into(), birth_date: "1990-01-02".parse().unwrap(), kind: Kind::Person };
             let customer = client.register(&keys.next(), &who).await.reply().unwrap().id;
             let mut accounts = Vec::new();
@@ -91,8 +93,7 @@ impl Exchangers {
             }
             people.push(Person { customer, won: accounts[0], dollars: accounts[1] });
         }
-        let (asked, succeeded) = (Mutex::default(), AtomicUsize::new(0));
-        Exchangers { client, people, keys, asked, succeeded }
+        Exchangers { client, people, keys, asked: Mutex::default(), next: AtomicUsize::new(0) }
     }
 
     /// They exchange until they are told to stop.
@@ -102,7 +103,7 @@ impl Exchangers {
             let (one, dice, stopping) = (Arc::clone(self), Dice::seeded(dice.u64()), Arc::clone(stopping));
             all.spawn(async move {
                 while !stopping.load(SeqCst) {
-                    if !one.exchange(person, &dice).await {
+                    if one.exchange(person, &dice).await.is_none() {
                         tokio::time::sleep(Duration::from_millis(50)).await;
                     }
                 }
@@ -111,8 +112,14 @@ impl Exchangers {
         all
     }
 
-    /// One exchange; whether it was answered.
-    async fn exchange(&self, person: usize, dice: &Dice) -> bool {
+    /// Whether an exchange of somebody else's succeeds at once.
+    pub async fn succeeds(&self, dice: &Dice) -> bool {
+        let other = PEOPLE + self.next.fetch_add(1, SeqCst) % OTHERS;
+        self.exchange(other, dice).await.is_some_and(|exchange| exchange.state == "EXCHANGE_SUCCEEDED")
+    }
+
+    /// One exchange, if it was answered.
+    async fn exchange(&self, person: usize, dice: &Dice) -> Option<Exchange> {
         let Person { customer, won, dollars } = self.people[person];
         let side = if dice.below(2) == 0 { Side::Buy } else { Side::Sell };
         let amount = Amount::new(i64::try_from(1 + dice.below(CENTS_MAX)).unwrap()).unwrap();
@@ -120,7 +127,7 @@ impl Exchangers {
             AskQuote { customer, side, currency: Currency::USD, amount, amount_in: AmountIn::Foreign, campaign: None };
         let client = &self.client;
         let quote = post::<Quote>(client, "/exchange/v1/quotes", None, &asked).await.reply();
-        let Ok(quote) = quote else { return false };
+        let quote = quote.ok()?;
         let body = AskExchange { quote: quote.id, krw_account: won, fx_account: dollars };
         let asked = Asked { person, key: self.keys.next(), body, heard: None };
         let at = {
@@ -129,12 +136,9 @@ impl Exchangers {
             all.len() - 1
         };
         let answer = post::<Exchange>(client, "/exchange/v1/exchanges", Some(&asked.key), &asked.body).await;
-        let Said::Reply(exchange) = answer.said else { return false };
-        if exchange.state == "EXCHANGE_SUCCEEDED" {
-            self.succeeded.fetch_add(1, SeqCst);
-        }
-        self.asked.lock().unwrap()[at].heard = Some(exchange);
-        true
+        let Said::Reply(exchange) = answer.said else { return None };
+        self.asked.lock().unwrap()[at].heard = Some(exchange.clone());
+        Some(exchange)
     }
 
     /// Once nothing is in their way, every exchange is decided, none is other than it was told to be, and accounts and

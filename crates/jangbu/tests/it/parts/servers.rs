@@ -61,7 +61,8 @@ impl Server {
         }
     }
 
-    fn log(&self) -> String {
+    /// The last that it logged.
+    pub fn log(&self) -> String {
         let log = fs::read_to_string(self.dir.join(format!("{}.log", self.name))).unwrap_or_default();
         log.chars().rev().take(2_000).collect::<Vec<_>>().into_iter().rev().collect()
     }
@@ -76,6 +77,13 @@ impl Server {
     pub fn restart(&mut self) {
         self.child = spawn(self.name, &self.words, &self.dir);
         self.ready();
+    }
+
+    /// Starts it again if it has ended by itself, as whoever runs one has it started.
+    pub fn revive(&mut self) {
+        if self.child.try_wait().unwrap().is_some() {
+            self.restart();
+        }
     }
 
     /// Stops its process where it stands, or lets it go on: to others it is there and says nothing.
