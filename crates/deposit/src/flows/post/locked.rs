@@ -32,6 +32,7 @@ use smallvec::SmallVec;
 
 use super::behind::{Balances, Behind};
 use super::{Answers, Batch, Outcome, decide_all};
+use crate::domain::book::Account;
 use crate::domain::command::{Action, Command, Kind};
 use crate::domain::decide::{self, Movement};
 use crate::domain::eligibility::number_of;
@@ -130,7 +131,7 @@ impl Memory {
         kept: Option<Memory>,
     ) -> Result<Memory, Fault> {
         if let Some(mut memory) = kept
-            && memory.follow(ledger, tx, place).await?
+            && memory.follow(tx, place).await?
         {
             memory.behind.reached(written);
             return Ok(memory);
@@ -164,7 +165,7 @@ impl Memory {
     }
 
     /// Whether what is kept leads to a place: then it is how things are there.
-    async fn follow(&mut self, ledger: &Ledger, tx: &mut Tx, place: Place) -> Result<bool, Fault> {
+    async fn follow(&mut self, tx: &mut Tx, place: Place) -> Result<bool, Fault> {
         if place == self.at {
             return Ok(true);
         }
@@ -183,21 +184,15 @@ impl Memory {
             keys.take(key);
         };
         let moved = store::locked::moved(tx, self.at.seq, place.seq, &mut see).await?;
-        let accounts = &self.state.book.accounts;
-        let unmet: BTreeSet<u64> = moved.iter().flat_map(legs).filter(|no| accounts.get(*no).is_none()).collect();
-        let is_told = |no: &u64| self.unmet.get(no).is_none_or(|moved| moved.iter().all(is_whole));
-        let meets = unmet.len() <= MET_AT_ONCE_MAX && unmet.iter().all(is_told) && moved.iter().all(is_whole);
-        if !meets {
+        let met = self.those_to_meet(tx, &moved).await?;
+        if met.is_none() {
             self.hand_over(); // whoever posted what follows writes it back
             self.behind.take_over();
             self.covered = place.seq;
         }
         moved.iter().for_each(|moved| replay(&mut self.state, &mut self.unmet, moved));
         (self.state.seq, self.at, self.beside) = (place.seq, place, BATCHES_BESIDE);
-        if meets && let Err(fault) = self.meet(ledger, tx, &Vec::from_iter(unmet)).await {
-            self.covered = place.seq; // what others did to those is not known here
-            return Err(fault);
-        }
+        self.bring_in(met.unwrap_or_default());
         self.behind.followed(place.seq);
         if place.seq - self.cleared >= POSTINGS_PER_CLEARING {
             let written = self.behind.through();
@@ -210,6 +205,21 @@ impl Memory {
         Ok(true)
     }
 
+    /// The accounts that another has moved and that are not in the book, as the store has them, where they are few and no more
+    /// is needed to bring them up to here.
+    async fn those_to_meet(&self, tx: &mut Tx, moved: &[Movement]) -> Result<Option<Vec<Account>>, Fault> {
+        let state = &self.state;
+        let is_known = |no: &u64| state.book.accounts.get(*no).is_some();
+        let unmet: BTreeSet<u64> = moved.iter().flat_map(legs).filter(|no| !is_known(no)).collect();
+        let is_told = |no: &u64| self.unmet.get(no).is_none_or(|moved| moved.iter().all(is_whole));
+        if unmet.len() > MET_AT_ONCE_MAX || !moved.iter().all(is_whole) || !unmet.iter().all(is_told) {
+            return Ok(None);
+        }
+        let met =
+            store::locked::accounts(tx, &Vec::from_iter(unmet.iter().copied()), |code| state.product(code)).await?;
+        Ok((met.len() == unmet.len()).then_some(met))
+    }
+
     /// Brings accounts that the store has into the book, and up to here.
     async fn meet(&mut self, ledger: &Ledger, tx: &mut Tx, missing: &[u64]) -> Result<(), Fault> {
         let moved = missing.iter().filter_map(|no| self.unmet.get(no)).flatten();
@@ -217,8 +227,16 @@ impl Memory {
             self.hand_over();
             ledger.folded_through(seq).await?;
         }
+        let state = &self.state;
+        let met = store::locked::accounts(tx, missing, |code| state.product(code)).await?;
+        self.bring_in(met);
+        Ok(())
+    }
+
+    /// Puts accounts into the book, with what others did to them since the store has them so.
+    fn bring_in(&mut self, met: Vec<Account>) {
         let state = &mut self.state;
-        for account in store::locked::accounts(tx, missing, |code| state.product(code)).await? {
+        for account in met {
             let (no, changed) = (account.no, account.changed);
             state.book.accounts.insert(account);
             for moved in self.unmet.remove(&no).into_iter().flatten().filter(|moved| moved.seq > changed) {
@@ -226,7 +244,6 @@ impl Memory {
                 state.touch(no);
             }
         }
-        Ok(())
     }
 
     /// Writes a batch; whether packed, and not whole.
