@@ -333,12 +333,17 @@ async fn write_rows(ledger: Arc<Ledger>, shared: Arc<Shared>, mut ends: oneshot:
         }
         leave(&ledger, &shared.rows_by, || *shared.rows.borrow()).await;
         due = ticks() + PACE;
-        let stood = *packed.borrow_and_update();
-        match write_packed(&ledger, |upto| shared.rows_by.tries(upto)).await {
-            Ok(written) => {
-                shared.rows_written(written.unwrap_or(stood)); // where nothing is packed, another has written it
+        let (stood, written) = (*packed.borrow_and_update(), *shared.rows.borrow());
+        let told = |what| match what {
+            Rows::Tried(upto) => shared.rows_by.tries(upto),
+            Rows::Stand(upto) => shared.rows_written(upto),
+        };
+        match write_packed(&ledger, told).await {
+            Ok(upto) => {
+                shared.rows_written(upto.unwrap_or(stood)); // where nothing is packed, another has written it
                 (pause, tries) = (PAUSE_FIRST, 0);
             }
+            Err(Fault::Conflict(_) | Fault::Busy(_)) if *shared.rows.borrow() > written => {} // on from there
             Err(Fault::Conflict(_) | Fault::Busy(_)) if tries < LOST_TO_ANOTHER_MAX => {
                 tries += 1;
                 shared.rows_by.is_another(Some(ticks()));
@@ -349,26 +354,33 @@ async fn write_rows(ledger: Arc<Ledger>, shared: Arc<Shared>, mut ends: oneshot:
     }
 }
 
-/// Writes the rows of the first batches that are packed; up to where all are written then, if there were any. `begin` is told
-/// so before.
+/// Writes the rows of the first batches that are packed; up to where all are written then, if there were any. `told` hears
+/// what is tried, and what stands.
 ///
 /// # Errors
-/// [`Fault::Conflict`] where another writes them too.
-async fn write_packed(ledger: &Ledger, begin: impl FnOnce(u64)) -> Result<Option<u64>, Fault> {
+/// [`Fault::Conflict`] where another writes them too; what was told to stand does.
+async fn write_packed(ledger: &Ledger, told: impl Fn(Rows)) -> Result<Option<u64>, Fault> {
     let mut tx = ledger.db.glance("deposit.packed").await?;
     let batches = store::batches::first(&mut tx, BATCHES_PER_READ).await?;
     drop(tx);
     let units = share_out(batches);
-    let upto = units.last().and_then(|unit| unit.last()).map(|batch| batch.last);
-    if let Some(upto) = upto {
-        begin(upto);
-    }
+    let ends: Vec<u64> = units.iter().filter_map(|unit| unit.last()).map(|batch| batch.last).collect();
+    let Some(upto) = ends.last().copied() else { return Ok(None) };
+    told(Rows::Tried(upto));
     // One is made ready beside the other; they end in the order of postings, so that rows are there up to one of them always.
     let mut ready: FuturesOrdered<_> = units.iter().map(|unit| ready_rows(ledger, unit)).collect();
-    while let Some(tx) = ready.try_next().await? {
+    for end in ends {
+        let Some(tx) = ready.try_next().await? else { break };
         tx.commit().await?;
+        told(Rows::Stand(end));
     }
-    Ok(upto)
+    Ok(Some(upto))
+}
+
+/// What becomes of rows, up to a posting.
+enum Rows {
+    Tried(u64),
+    Stand(u64),
 }
 
 /// The first batches in units of work.
