@@ -57,6 +57,9 @@ const BALANCES_LEFT_FOR: Duration = Duration::from_secs(1);
 /// How long somebody waits for what is left to another before it is left no longer.
 const IN_VAIN: Duration = Duration::from_millis(60);
 
+/// How long it is waited for what other processes want.
+const ANSWER_MAX: Duration = Duration::from_millis(250);
+
 /// How long rows are waited for before the store is asked, since another process may have written them.
 const HEARING_OF_ROWS: Duration = Duration::from_millis(50);
 
@@ -288,7 +291,7 @@ async fn leave(ledger: &Ledger, by: &By, written: impl Fn() -> u64) {
     let mut waited_for = None;
     while by.is_left() {
         let written = written();
-        if !hurry_elsewhere(ledger, written + 1).await {
+        if !hurry_elsewhere(ledger, written + 1, ticks() + PACE).await {
             waited_for = None;
             continue;
         }
@@ -302,17 +305,22 @@ async fn leave(ledger: &Ledger, by: &By, written: impl Fn() -> u64) {
     }
 }
 
-/// Waits for a while, or until somebody waits for a posting to be written; whether somebody does, in whichever process.
-async fn hurry_elsewhere(ledger: &Ledger, seq: u64) -> bool {
-    if hurry(ledger, seq, ticks() + PACE).await {
-        return true;
-    }
-    if let Ok(mut tx) = ledger.db.glance("deposit.wanted").await
-        && let Ok(wanted) = store::locked::wanted(&mut tx).await
-    {
-        raise(&ledger.wanted, wanted);
+/// Waits until an instant, or until somebody waits for a posting to be written, in whichever process; whether somebody does.
+async fn hurry_elsewhere(ledger: &Ledger, seq: u64, until: Instant) -> bool {
+    while ticks() < until {
+        if hurry(ledger, seq, until.min(ticks() + PACE)).await {
+            return true;
+        }
+        // Who waits here is not to wait for an answer that does not come.
+        if let Ok(Ok(wanted)) = tokio::time::timeout(ANSWER_MAX, wanted_elsewhere(ledger)).await {
+            raise(&ledger.wanted, wanted);
+        }
     }
     *ledger.wanted.borrow() >= seq
+}
+
+async fn wanted_elsewhere(ledger: &Ledger) -> Result<u64, Fault> {
+    store::locked::wanted(&mut ledger.db.glance("deposit.wanted").await?).await
 }
 
 /// Writes the rows of what is packed, until its lane has ended and all that it packed is written.
@@ -443,7 +451,7 @@ impl Waiting {
 async fn write_balances(ledger: Arc<Ledger>, mut waiting: Waiting, shared: Arc<Shared>) {
     let mut due = ticks();
     loop {
-        hurry(&ledger, shared.through() + 1, due).await;
+        hurry_elsewhere(&ledger, shared.through() + 1, due).await; // whoever waits may have the place
         leave(&ledger, &shared.balances_by, || shared.through()).await;
         let run = match waiting.next_beyond(shared.through()) {
             Some(run) => Some(run),
