@@ -154,6 +154,8 @@ pub struct Ledger {
     offered: Mutex<shared::Offered>,
     /// Is held by the one who writes what a dead process left.
     writing_stored: Mutex<()>,
+    /// Up to where somebody here did so, or is about to.
+    pub(crate) helped: AtomicU64,
     /// Up to where one waits for balances to be written back there.
     pub(crate) wanted: watch::Sender<u64>,
     /// What never changes of accounts that were shown.
@@ -222,6 +224,7 @@ impl Ledger {
             unfolded: Mutex::default(),
             offered: Mutex::default(),
             writing_stored: Mutex::default(),
+            helped: AtomicU64::default(),
             wanted: watch::Sender::default(),
             described: Mutex::default(),
         }

@@ -20,9 +20,10 @@ use crate::store::postings::Stored;
 const DESCRIBED_MAX: usize = 65_536;
 
 /// How long nothing may be written back that waits for it, before another does it in the place of who posted it: where there
-/// is much to be read for it, and where there is not.
+/// is much to be read for it, and where there is not. A process that lives has heard of it by then, and begun: also one that
+/// left it to another which is dead.
 const WRITING_BACK_MAX: Duration = Duration::from_millis(500);
-const WRITING_BACK_MAX_FEW: Duration = Duration::from_millis(50);
+const WRITING_BACK_MAX_FEW: Duration = Duration::from_millis(150);
 /// How long one waits for what his own process can do before he tells the others.
 const TELLING_OTHERS: Duration = Duration::from_millis(10);
 /// Postings that are few.

@@ -9,9 +9,11 @@
 //! Nobody is kept waiting for it who posts, unless too much is left. Whoever looks waits until balances are written back to
 //! where the postings were, and whoever is at it hurries then.
 
+mod whose;
+
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::stream::FuturesOrdered;
@@ -21,7 +23,6 @@ use jangbu_platform::db::{Fault, Tx};
 use jangbu_platform::task;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, oneshot, watch};
-use tokio::time::Instant;
 
 use crate::domain::book::Account;
 use crate::ledger::Ledger;
@@ -29,6 +30,7 @@ use crate::pipeline::Flush;
 use crate::store;
 use crate::store::batches::Packed;
 use crate::store::locked::Written;
+use whose::{By, hurry, hurry_elsewhere, leave};
 
 /// How often something is tried that others are in the way of.
 const TRIES_MAX: u32 = 5;
@@ -54,12 +56,6 @@ const BALANCES_LEFT_MAX: u64 = 65_536;
 /// How long rows, or balances, are left to another process after it was last seen to have written some. Balances rest.
 const ROWS_LEFT_FOR: Duration = Duration::from_millis(300);
 const BALANCES_LEFT_FOR: Duration = Duration::from_secs(1);
-/// How long somebody waits for what is left to another before it is left no longer.
-const IN_VAIN: Duration = Duration::from_millis(60);
-
-/// How long it is waited for what other processes want.
-const ANSWER_MAX: Duration = Duration::from_millis(250);
-
 /// How long rows are waited for before the store is asked, since another process may have written them.
 const HEARING_OF_ROWS: Duration = Duration::from_millis(50);
 
@@ -93,39 +89,6 @@ struct Shared {
     packed: watch::Sender<u64>,
     /// Up to where it is known that all rows are written.
     rows: watch::Sender<u64>,
-}
-
-/// Whether this process is at something, or another.
-struct By {
-    /// When another was last seen to have done what this one would have done.
-    another: Mutex<Option<Instant>>,
-    /// Up to where this one tried.
-    tried: AtomicU64,
-    /// How long it is left to another.
-    patience: Duration,
-}
-
-impl By {
-    fn new(upto: u64, patience: Duration) -> By {
-        By { another: Mutex::default(), tried: upto.into(), patience }
-    }
-
-    fn tries(&self, upto: u64) {
-        self.tried.fetch_max(upto, Ordering::Relaxed);
-    }
-
-    fn tried(&self) -> u64 {
-        self.tried.load(Ordering::Relaxed)
-    }
-
-    fn is_another(&self, seen: Option<Instant>) {
-        *self.another.lock().expect("nobody panics with it") = seen;
-    }
-
-    fn is_left(&self) -> bool {
-        let seen = *self.another.lock().expect("nobody panics with it");
-        seen.is_some_and(|at| at.elapsed() < self.patience)
-    }
 }
 
 impl Shared {
@@ -245,14 +208,15 @@ impl Behind {
     }
 
     /// So far all is written.
-    pub fn reached(&mut self, written: Written) {
-        if written.rows > self.shared.rows_by.tried().max(*self.shared.rows.borrow()) {
+    pub fn reached(&mut self, ledger: &Ledger, written: Written) {
+        let helped = ledger.helped.load(Ordering::Relaxed);
+        if written.rows > self.shared.rows_by.tried().max(helped).max(*self.shared.rows.borrow()) {
             self.shared.rows_by.is_another(Some(ticks()));
         }
         self.shared.rows_written(written.rows);
         self.shared.reached(written.balances);
         let own = self.own.partition_point(|upto| *upto <= written.balances);
-        if self.own.drain(..own).next_back().is_some_and(|own| own > self.shared.balances_by.tried()) {
+        if self.own.drain(..own).next_back().is_some_and(|own| own > self.shared.balances_by.tried().max(helped)) {
             self.shared.balances_by.is_another(Some(ticks()));
         }
     }
@@ -276,51 +240,6 @@ impl Behind {
         }
         Ok(is_through)
     }
-}
-
-/// Waits until an instant, or until somebody waits for a posting to be written; whether somebody does.
-async fn hurry(ledger: &Ledger, seq: u64, until: Instant) -> bool {
-    let mut wanted = ledger.wanted.subscribe();
-    let hurry = wanted.wait_for(|wanted| *wanted >= seq);
-    tokio::time::timeout_at(until, hurry).await.is_ok()
-}
-
-/// Leaves something to another process while that one does it: until it was not seen at it for a while, or somebody has waited
-/// for some time and nothing came.
-async fn leave(ledger: &Ledger, by: &By, written: impl Fn() -> u64) {
-    let mut waited_for = None;
-    while by.is_left() {
-        let written = written();
-        if !hurry_elsewhere(ledger, written + 1, ticks() + PACE).await {
-            waited_for = None;
-            continue;
-        }
-        let (at, since) = *waited_for.get_or_insert((written, ticks()));
-        if at < written {
-            waited_for = None;
-        } else if since.elapsed() >= IN_VAIN {
-            return;
-        }
-        tokio::time::sleep(PACE).await;
-    }
-}
-
-/// Waits until an instant, or until somebody waits for a posting to be written, in whichever process; whether somebody does.
-async fn hurry_elsewhere(ledger: &Ledger, seq: u64, until: Instant) -> bool {
-    while ticks() < until {
-        if hurry(ledger, seq, until.min(ticks() + PACE)).await {
-            return true;
-        }
-        // Who waits here is not to wait for an answer that does not come.
-        if let Ok(Ok(wanted)) = tokio::time::timeout(ANSWER_MAX, wanted_elsewhere(ledger)).await {
-            raise(&ledger.wanted, wanted);
-        }
-    }
-    *ledger.wanted.borrow() >= seq
-}
-
-async fn wanted_elsewhere(ledger: &Ledger) -> Result<u64, Fault> {
-    store::locked::wanted(&mut ledger.db.glance("deposit.wanted").await?).await
 }
 
 /// Writes the rows of what is packed, until its lane has ended and all that it packed is written.
@@ -540,6 +459,7 @@ pub(crate) async fn tell_others(ledger: &Ledger, seq: u64) -> Result<(), Fault> 
 /// The store failed.
 pub(crate) async fn write_stored_rows(ledger: &Ledger) -> Result<(), Fault> {
     let upto = store::batches::last_seq(&mut ledger.db.read("deposit.packed").await?).await?;
+    ledger.helped.fetch_max(upto, Ordering::Relaxed);
     while write_packed(ledger, drop).await?.is_some_and(|written| written < upto) {}
     Ok(())
 }
@@ -561,6 +481,7 @@ pub(crate) async fn write_stored(ledger: &Ledger, stood_at: u64) -> Result<(), F
     if folded >= upto || folded > stood_at {
         return Ok(());
     }
+    ledger.helped.fetch_max(upto, Ordering::Relaxed);
     let mut state = ledger.blank(&mut tx).await?;
     ledger.replay_range(&mut tx, &mut state, folded + 1, upto).await?;
     store::locked::write_balances(&mut tx, state.take_touched(), folded).await?;

@@ -133,7 +133,7 @@ impl Memory {
         if let Some(mut memory) = kept
             && memory.follow(tx, place).await?
         {
-            memory.behind.reached(written);
+            memory.behind.reached(ledger, written);
             return Ok(memory);
         }
         ledger.folded_through(place.seq).await?;
