@@ -22,8 +22,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 use crate::domain::book::{Account, Book, Owner};
-use crate::domain::command::{Command, Kind};
-use crate::domain::decide::{self, Decided, Posting};
+use crate::domain::command::Command;
+use crate::domain::decide::{self, Decided, Movement, Posting};
 use crate::domain::keys::Keys;
 use crate::domain::terms::{History, Terms};
 use crate::pipeline::{BATCHES_UNDER_WAY_MAX, Flush, Pipeline, Room, Sent, Work};
@@ -469,43 +469,30 @@ impl Ledger {
             let Some(last) = rows.last() else { break };
             from = last.seq + 1;
             self.meet(tx, state, &rows).await?;
-            for posting in rows.iter().filter_map(|r| r.posting.as_ref()) {
-                self.replay(tx, state, posting).await?;
+            let postings = rows.iter().filter_map(|row| row.posting.as_ref());
+            let mut moved: Vec<Movement> = postings.map(Posting::movement).collect();
+            store::movements::complete(tx, &mut moved).await?;
+            for moved in moved {
+                self.replay(tx, state, moved).await?;
             }
         }
         Ok(())
     }
 
-    async fn replay(&self, tx: &mut Tx, state: &mut State, posting: &Posting) -> Result<(), Fault> {
-        let mut moved = posting.movement();
+    async fn replay(&self, tx: &mut Tx, state: &mut State, mut moved: Movement) -> Result<(), Fault> {
         for leg in [&mut moved.debit, &mut moved.credit] {
             let Some(no) = *leg else { continue };
             self.load(tx, state, no).await?;
             // An account written back after this posting has it already.
             let twice = planted("replayed-twice");
-            if !twice && state.book.accounts.get(no).is_some_and(|a| a.changed >= posting.seq) {
+            if !twice && state.book.accounts.get(no).is_some_and(|a| a.changed >= moved.seq) {
                 probe::reached("memory-read-in-the-midst-of-writing-back");
                 *leg = None;
             } else {
                 state.touch(no);
             }
         }
-        let counted_on = match (posting.kind, posting.refers) {
-            (Kind::Capture | Kind::Release, Some(hold)) => store::days::hold(tx, hold).await?.map(|h| h.counted_on),
-            (Kind::Reversal, Some(original)) => {
-                store::postings::original(tx, original).await?.map(|original| original.counted_on)
-            }
-            _ => None,
-        };
-        decide::replay(&mut state.book, &moved, counted_on);
-        if posting.kind == Kind::Interest
-            && !planted("paid-through-forgotten")
-            && let Some(no) = posting.credit.map(|l| l.account)
-            && let Some(paid) = store::days::payment(tx, posting.seq).await?
-            && let Some(account) = state.book.accounts.get_mut(no)
-        {
-            account.paid_through = account.paid_through.max(paid.to);
-        }
+        decide::replay(&mut state.book, &moved);
         Ok(())
     }
 

@@ -53,7 +53,7 @@ pub struct Posting {
     pub interest: Option<Box<Interest>>,
 }
 
-/// What a posting did to balances: all that is needed to carry it out again.
+/// What a posting did to balances: all that is needed to carry it out again, once what it rests on is filled in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Movement {
     /// Its place.
@@ -72,10 +72,16 @@ pub struct Movement {
     pub counted: i64,
     /// The day it belongs to.
     pub date: BusinessDate,
+    /// The posting it refers to (hold, original).
+    pub refers: Option<u64>,
+    /// The day on which that was counted, where it gives something back to the limits.
+    pub counted_on: Option<BusinessDate>,
+    /// Interest has been paid up to and including this day by it.
+    pub paid_through: Option<BusinessDate>,
 }
 
 impl Posting {
-    /// What it did to balances.
+    /// What it did to balances; what it rests on is with other rows.
     #[must_use]
     pub fn movement(&self) -> Movement {
         let no = |leg: Option<Leg>| leg.map(|leg| leg.account);
@@ -88,6 +94,9 @@ impl Posting {
             held: self.held,
             counted: self.counted,
             date: self.date,
+            refers: self.refers,
+            counted_on: None,
+            paid_through: None,
         }
     }
 }
@@ -333,16 +342,15 @@ fn carry_out(book: &mut Book, seq: u64, date: BusinessDate, plan: Plan) -> Decid
     Decided { outcome: Ok(posting), ended, hold: plan.hold }
 }
 
-/// Carries out a stored posting in the book again: how state is rebuilt after a start. `counted_on` is the day on
-/// which what it refers to was counted.
-pub fn replay(book: &mut Book, moved: &Movement, counted_on: Option<BusinessDate>) {
+/// Carries out a stored posting in the book again: how state is rebuilt after a start, and kept where others post too.
+pub fn replay(book: &mut Book, moved: &Movement) {
     let moves = !matches!(moved.kind, Kind::Hold | Kind::Release);
     let amount = if moves { moved.amount } else { 0 };
     let effect = |ledger: i64, held: i64, counted: i64| Effect {
         ledger,
         held,
         counted: if planted("limits-forgotten") { 0 } else { counted },
-        given_back_to: counted_on.filter(|_| counted < 0),
+        given_back_to: moved.counted_on.filter(|_| counted < 0),
         entry: moves && !planted("serial-reused"),
     };
     let on_debit = moved.kind != Kind::Reversal;
@@ -353,5 +361,8 @@ pub fn replay(book: &mut Book, moved: &Movement, counted_on: Option<BusinessDate
     if let Some(account) = moved.credit.and_then(|no| book.accounts.get_mut(no)) {
         let counted = if on_debit { 0 } else { moved.counted };
         account.apply(moved.seq, moved.date, effect(amount, 0, counted));
+        if let Some(day) = moved.paid_through.filter(|_| !planted("paid-through-forgotten")) {
+            account.paid_through = account.paid_through.max(day);
+        }
     }
 }

@@ -5,15 +5,11 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use jangbu_kernel::id::CustomerId;
-use jangbu_platform::db::lines::Line;
 use jangbu_platform::db::{Fault, Row, Tx, Value};
 
 use super::accounts::{self, BALANCE, BALANCE_COLUMNS, SELECT};
-use super::batches;
 use super::postings::{self, Stored};
 use crate::domain::book::{Account, Marks, Owner};
-use crate::domain::command::Kind;
-use crate::domain::decide::Movement;
 
 /// Reads accounts; whoever has the place reads them as they are.
 pub async fn accounts(tx: &mut Tx, nos: &[u64], product: impl Fn(&str) -> Option<u32>) -> Result<Vec<Account>, Fault> {
@@ -58,54 +54,6 @@ pub async fn by_seqs(tx: &mut Tx, seqs: &[u64]) -> Result<Vec<Stored>, Fault> {
     let seqs: Vec<Value<'_>> = seqs.iter().map(|seq| seq.cast_signed().into()).collect();
     let rows = tx.query(&format!("{} WHERE seq IN (?*)", postings::SELECT), &seqs).await?;
     rows.iter().map(postings::stored).collect()
-}
-
-/// Shows each key of the places after `last` up to `upto`, and tells what their postings moved, in order.
-pub async fn moved(
-    tx: &mut Tx,
-    last: u64,
-    upto: u64,
-    see: &mut (dyn FnMut(&str) + Send),
-) -> Result<Vec<Movement>, Fault> {
-    // Packed ones first: those whose rows are written meanwhile are in the table then.
-    let mut all = Vec::new();
-    for batch in batches::after(tx, last).await? {
-        batch.each(&mut |row| {
-            see(row.key);
-            all.push((row.seq, row.outcome.as_ref().ok().map(|posting| posting.movement())));
-        })?;
-    }
-    if (all.len() as u64) < upto - last {
-        let sql = "SELECT seq, idem_key, kind, debit_no, credit_no, amount, held, counted, business_date, \
-                   refused IS NULL FROM posting WHERE seq > ? AND seq <= ? ORDER BY seq";
-        let mut each = |line: &Line<'_>| {
-            see(line.text(1)?);
-            all.push(moved_by(line)?);
-            Ok(())
-        };
-        tx.each(sql, &[last.cast_signed().into(), upto.cast_signed().into()], &mut each).await?;
-        all.sort_unstable_by_key(|(seq, _)| *seq);
-        all.dedup_by_key(|(seq, _)| *seq);
-    }
-    if all.len() as u64 != upto - last {
-        return Err(Fault::Damaged(format!("of the postings {} to {upto} some are missing", last + 1)));
-    }
-    Ok(all.into_iter().filter_map(|(_, moved)| moved).collect())
-}
-
-fn moved_by(line: &Line<'_>) -> Result<(u64, Option<Movement>), Fault> {
-    let no = |i: usize| line.opt_int(i).map(|no| no.map(i64::cast_unsigned));
-    let moved = Movement {
-        seq: line.int(0)?.cast_unsigned(),
-        kind: Kind::from_number(line.int(2)?).ok_or_else(|| Fault::Damaged("a kind of posting".into()))?,
-        debit: no(3)?,
-        credit: no(4)?,
-        amount: line.int(5)?,
-        held: line.int(6)?,
-        counted: line.int(7)?,
-        date: accounts::day(line.int(8)?),
-    };
-    Ok((moved.seq, (line.int(9)? != 0).then_some(moved)))
 }
 
 /// The accounts of holds, which never change.

@@ -5,6 +5,7 @@ pub mod batches;
 pub mod days;
 pub mod given_up;
 pub mod locked;
+pub mod movements;
 pub mod outbox;
 mod packed;
 pub mod postings;

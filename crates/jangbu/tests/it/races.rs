@@ -80,7 +80,7 @@ impl Two {
     }
 
     /// The undoing of a posting: only its place is looked at, the rest is found under the instance's place.
-    fn undoing(&self, seq: u64) -> Action {
+    pub(super) fn undoing(&self, seq: u64) -> Action {
         let original = Original {
             seq,
             kind: Of::Reversal,

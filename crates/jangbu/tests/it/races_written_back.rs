@@ -12,7 +12,7 @@ use jangbu_deposit::store::batches::Packed;
 use jangbu_deposit::store::postings::Stored;
 use jangbu_kernel::id::AccountId;
 use jangbu_kernel::time::Timestamp;
-use jangbu_platform::db::{Answer, Key};
+use jangbu_platform::db::{Answer, Key, Row};
 use jangbu_platform::dice::Dice;
 
 use super::races::{Two, posted};
@@ -224,4 +224,66 @@ async fn accounts_that_the_other_does_not_know_are_his_to_write_back() {
     let rows = two.rows(sql).await;
     assert_eq!(rows[0].int(0).cast_unsigned(), closes);
     assert!(rows[0].int(0) > 0 && rows[0].int(1) == 0, "no money lies on the {} that were closed", rows[0].int(0));
+}
+
+/// Whatever is posted, a process that others post beside keeps accounts as if it had posted all itself: limits that are given
+/// back on the day they were counted or later, days that interest was paid for, holds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_follows_keeps_what_he_would_have_decided() {
+    let alone = balances_after([0, 0]).await;
+    for takes_turns in [[0, 1], [1, 0]] {
+        assert_eq!(balances_after(takes_turns).await, alone, "{takes_turns:?}");
+    }
+}
+
+/// Balances of three days, after postings of all kinds by one process, on accounts that another has in memory, which then
+/// credits them all.
+async fn balances_after([one, other]: [usize; 2]) -> [Vec<Row>; 3] {
+    let two = Two::with(12).await;
+    let all = || two.credits((0..36).map(|i| two.accounts[i % 12]));
+    let place = async |action: Action| {
+        let outcomes = two.post(one, vec![two.fresh(action)]).await;
+        let Outcome::Posted(posted, _) = &outcomes[0] else { panic!("{outcomes:?}") };
+        posted.posting.seq
+    };
+    let settle = async |early: [u64; 4], account: AccountId| {
+        let [captured, released, debited, whole] = early;
+        place(Action::Debit { account, amount: 2_000, bank: "cash" }).await; // counts today
+        let capture = place(Action::Capture { hold: captured, amount: Some(100), bank: "cash" }).await;
+        place(Action::Capture { hold: whole, amount: None, bank: "cash" }).await;
+        place(Action::Release { hold: released }).await;
+        place(two.undoing(debited)).await;
+        place(two.undoing(capture)).await;
+        two.post(other, all()).await;
+        place(Action::Debit { account, amount: 50, bank: "cash" }).await;
+        two.post(other, all()).await;
+    };
+    let begin = async |account: AccountId| {
+        let hold = async |amount| place(Action::Hold { account, amount, until: None }).await;
+        let holds = [hold(300).await, hold(500).await];
+        let debit = place(Action::Debit { account, amount: 70, bank: "cash" }).await;
+        [holds[0], holds[1], debit, hold(40).await]
+    };
+    let balances = || two.rows("SELECT * FROM balance ORDER BY no");
+    two.credit(1_000_000).await;
+    for process in [one, other] {
+        two.post(process, all()).await;
+    }
+    let (same_day, another_day) = (two.accounts[3], two.accounts[4]);
+    let (now, later) = (begin(same_day).await, begin(another_day).await);
+    two.post(other, all()).await;
+    settle(now, same_day).await;
+    let first = balances().await;
+    assert!(two.clock.advance_to("2025-03-06T10:00:00+09:00".parse::<Timestamp>().unwrap()));
+    settle(later, another_day).await;
+    for account in &two.accounts[3..8] {
+        place(Action::Interest { account: *account, due: None }).await;
+    }
+    two.post(other, all()).await;
+    let second = balances().await;
+    assert!(two.clock.advance_to("2025-04-02T10:00:00+09:00".parse::<Timestamp>().unwrap()));
+    place(Action::Interest { account: two.accounts[3], due: None }).await;
+    two.post(other, all()).await;
+    two.prove().await;
+    [first, second, balances().await]
 }

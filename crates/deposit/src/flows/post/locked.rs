@@ -33,7 +33,7 @@ use smallvec::SmallVec;
 use super::behind::{Balances, Behind};
 use super::{Answers, Batch, Outcome, decide_all};
 use crate::domain::book::Account;
-use crate::domain::command::{Action, Command, Kind};
+use crate::domain::command::{Action, Command};
 use crate::domain::decide::{self, Movement};
 use crate::domain::eligibility::number_of;
 use crate::domain::keys::{Keys, Seen};
@@ -183,7 +183,7 @@ impl Memory {
         let mut see = |key: &str| {
             keys.take(key);
         };
-        let moved = store::locked::moved(tx, self.at.seq, place.seq, &mut see).await?;
+        let moved = store::movements::moved(tx, self.at.seq, place.seq, &mut see).await?;
         let met = self.those_to_meet(tx, &moved).await?;
         if met.is_none() {
             self.hand_over(); // whoever posted what follows writes it back
@@ -205,32 +205,19 @@ impl Memory {
         Ok(true)
     }
 
-    /// The accounts that another has moved and that are not in the book, as the store has them, where they are few and no more
-    /// is needed to bring them up to here.
+    /// The accounts that another has moved and that are not in the book, as the store has them, where they are few.
     async fn those_to_meet(&self, tx: &mut Tx, moved: &[Movement]) -> Result<Option<Vec<Account>>, Fault> {
-        let state = &self.state;
-        let is_known = |no: &u64| state.book.accounts.get(*no).is_some();
+        let is_known = |no: &u64| self.state.book.accounts.get(*no).is_some();
         let unmet: BTreeSet<u64> = moved.iter().flat_map(legs).filter(|no| !is_known(no)).collect();
-        let is_told = |no: &u64| self.unmet.get(no).is_none_or(|moved| moved.iter().all(is_whole));
-        if unmet.len() > MET_AT_ONCE_MAX || !moved.iter().all(is_whole) || !unmet.iter().all(is_told) {
+        if unmet.len() > MET_AT_ONCE_MAX {
             return Ok(None);
         }
-        let met =
-            store::locked::accounts(tx, &Vec::from_iter(unmet.iter().copied()), |code| state.product(code)).await?;
+        let met = self.stored(tx, &Vec::from_iter(unmet.iter().copied())).await?;
         Ok((met.len() == unmet.len()).then_some(met))
     }
 
-    /// Brings accounts that the store has into the book, and up to here.
-    async fn meet(&mut self, ledger: &Ledger, tx: &mut Tx, missing: &[u64]) -> Result<(), Fault> {
-        let moved = missing.iter().filter_map(|no| self.unmet.get(no)).flatten();
-        if let Some(seq) = moved.filter(|moved| !is_whole(moved)).map(|moved| moved.seq).max() {
-            self.hand_over();
-            ledger.folded_through(seq).await?;
-        }
-        let state = &self.state;
-        let met = store::locked::accounts(tx, missing, |code| state.product(code)).await?;
-        self.bring_in(met);
-        Ok(())
+    async fn stored(&self, tx: &mut Tx, nos: &[u64]) -> Result<Vec<Account>, Fault> {
+        store::locked::accounts(tx, nos, |code| self.state.product(code)).await
     }
 
     /// Puts accounts into the book, with what others did to them since the store has them so.
@@ -240,7 +227,7 @@ impl Memory {
             let (no, changed) = (account.no, account.changed);
             state.book.accounts.insert(account);
             for moved in self.unmet.remove(&no).into_iter().flatten().filter(|moved| moved.seq > changed) {
-                decide::replay(&mut state.book, &moved, None);
+                decide::replay(&mut state.book, &moved);
                 state.touch(no);
             }
         }
@@ -286,26 +273,18 @@ impl Drop for Memory {
     }
 }
 
-/// Whether a movement tells all that it does to accounts; what the others rest on is in the store.
-fn is_whole(moved: &Movement) -> bool {
-    matches!(moved.kind, Kind::Credit | Kind::Debit | Kind::Transfer)
-}
-
 /// Carries out in memory what another has posted, as far as its accounts are there.
 fn replay(state: &mut State, unmet: &mut Unmet, moved: &Movement) {
     let (debit, credit) = (moved.debit, moved.credit);
     for (no, leg) in [(debit, Movement { credit: None, ..*moved }), (credit, Movement { debit: None, ..*moved })] {
         let Some(no) = no else { continue };
-        if !is_whole(moved) {
-            state.book.accounts.remove(no); // to be read again
-        }
         if state.book.accounts.get(no).is_some() {
             state.touch(no);
         } else {
             unmet.entry(no).or_default().push(leg);
         }
     }
-    decide::replay(&mut state.book, moved, None);
+    decide::replay(&mut state.book, moved);
 }
 
 /// Decides a batch at the instance's place and sends it on its way.
@@ -474,7 +453,8 @@ async fn meet(
     }
     let book = &memory.state.book;
     let missing: Vec<u64> = nos.iter().copied().filter(|no| book.accounts.get(*no).is_none()).collect();
-    memory.meet(ledger, tx, &missing).await?;
+    let met = memory.stored(tx, &missing).await?;
+    memory.bring_in(met);
     let state = &mut memory.state;
     // One who is not known yet may be by now.
     let book = &state.book;
