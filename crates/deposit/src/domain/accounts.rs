@@ -26,12 +26,12 @@ impl Accounts {
     }
 
     /// Has what is read of an account on its way from memory. Called for some accounts before they are decided about, so
-    /// that the waits for them overlap instead of coming one after the other.
-    pub fn fetch(&self, no: u64) {
-        if let Some(account) = self.get(no) {
-            let read = account.serial ^ account.changed ^ account.path.last();
-            std::hint::black_box(read ^ account.used.day_sum.cast_unsigned() ^ account.day.opening.cast_unsigned());
-        }
+    /// that the waits for them overlap instead of coming one after the other. Whether it is there.
+    pub fn fetch(&self, no: u64) -> bool {
+        let Some(account) = self.get(no) else { return false };
+        let read = account.serial ^ account.changed ^ account.path.last();
+        std::hint::black_box(read ^ account.used.day_sum.cast_unsigned() ^ account.day.opening.cast_unsigned());
+        true
     }
 
     /// The same, to be changed.

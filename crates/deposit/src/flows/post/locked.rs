@@ -32,7 +32,7 @@ use smallvec::SmallVec;
 
 use super::behind::{Balances, Behind};
 use super::{Answers, Batch, Outcome, decide_all};
-use crate::domain::book::Account;
+use crate::domain::book::{Account, Book};
 use crate::domain::command::{Action, Command};
 use crate::domain::decide::{self, Movement};
 use crate::domain::eligibility::number_of;
@@ -207,12 +207,11 @@ impl Memory {
 
     /// The accounts that another has moved and that are not in the book, as the store has them, where they are few.
     async fn those_to_meet(&self, tx: &mut Tx, moved: &[Movement]) -> Result<Option<Vec<Account>>, Fault> {
-        let is_known = |no: &u64| self.state.book.accounts.get(*no).is_some();
-        let unmet: BTreeSet<u64> = moved.iter().flat_map(legs).filter(|no| !is_known(no)).collect();
+        let unmet = not_in(&self.state.book, moved.iter().flat_map(legs));
         if unmet.len() > MET_AT_ONCE_MAX {
             return Ok(None);
         }
-        let met = self.stored(tx, &Vec::from_iter(unmet.iter().copied())).await?;
+        let met = self.stored(tx, &unmet).await?;
         Ok((met.len() == unmet.len()).then_some(met))
     }
 
@@ -258,6 +257,14 @@ impl Memory {
         store::locked::set_place(tx, self.at.seq, self.at.token).await?;
         Ok(packed.is_some())
     }
+}
+
+/// Those accounts that are not in the book, in order; the others are on their way from memory then.
+fn not_in(book: &Book, nos: impl Iterator<Item = u64>) -> Vec<u64> {
+    let mut missing: Vec<u64> = nos.filter(|no| !book.accounts.fetch(*no)).collect();
+    missing.sort_unstable();
+    missing.dedup();
+    missing
 }
 
 /// The accounts that a movement moves.
@@ -429,13 +436,13 @@ async fn meet(
     commands: &[Command],
     stored: &HashMap<String, Stored>,
 ) -> Result<(), Fault> {
-    let (mut nos, mut holds, mut originals) = (BTreeSet::new(), Vec::new(), Vec::new());
+    let (mut nos, mut holds, mut originals) = (Vec::with_capacity(2 * commands.len()), Vec::new(), Vec::new());
     for command in commands.iter().filter(|command| !stored.contains_key(command.key.as_str())) {
         match &command.action {
             Action::Credit { account, .. }
             | Action::Debit { account, .. }
             | Action::Hold { account, .. }
-            | Action::Interest { account, .. } => drop(nos.insert(number_of(*account))),
+            | Action::Interest { account, .. } => nos.push(number_of(*account)),
             Action::Transfer { from, to, .. } => nos.extend([*from, *to].map(number_of)),
             Action::Capture { hold, .. } | Action::Release { hold } => holds.push(*hold),
             Action::Reversal { original } => originals.extend(original.iter().map(|original| original.seq)),
@@ -451,8 +458,7 @@ async fn meet(
     for posting in store::locked::by_seqs(tx, &originals).await?.into_iter().filter_map(|row| row.posting) {
         nos.extend([posting.debit, posting.credit].into_iter().flatten().map(|leg| leg.account));
     }
-    let book = &memory.state.book;
-    let missing: Vec<u64> = nos.iter().copied().filter(|no| book.accounts.get(*no).is_none()).collect();
+    let missing = not_in(&memory.state.book, nos.iter().copied());
     let met = memory.stored(tx, &missing).await?;
     memory.bring_in(met);
     let state = &mut memory.state;
