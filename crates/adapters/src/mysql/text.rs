@@ -47,9 +47,7 @@ pub(super) fn with_values(sql: &str, params: &[Value<'_>]) -> Result<String, Fau
             Some(Value::Int(n)) => write!(text, "{n}").expect("a text takes all"),
             Some(Value::Bytes(bytes)) => {
                 text.push_str("x'");
-                text.reserve(bytes.len() * 2);
-                let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
-                bytes.iter().for_each(|byte| text.extend([digit(byte >> 4), digit(byte & 15)]));
+                push_hex(&mut text, bytes);
                 text.push('\'');
             }
             Some(Value::Null) => text.push_str("NULL"),
@@ -61,6 +59,21 @@ pub(super) fn with_values(sql: &str, params: &[Value<'_>]) -> Result<String, Fau
         text.push_str(part);
     }
     Ok(text)
+}
+
+/// Adds bytes in hexadecimal: a piece at a time, since a batch of postings has thousands.
+fn push_hex(text: &mut String, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    const PIECE: usize = 64;
+    text.reserve(2 * bytes.len());
+    for piece in bytes.chunks(PIECE) {
+        let mut digits = [0; 2 * PIECE];
+        for (at, byte) in piece.iter().enumerate() {
+            digits[2 * at] = DIGITS[usize::from(byte >> 4)];
+            digits[2 * at + 1] = DIGITS[usize::from(byte & 15)];
+        }
+        text.push_str(std::str::from_utf8(&digits[..2 * piece.len()]).expect("digits are ASCII"));
+    }
 }
 
 /// A statement of a snapshot: it waits for nobody's locks, since what it reads stands still.
@@ -99,6 +112,9 @@ mod tests {
         let sql = "UPDATE t SET a = ?, b = ? WHERE c = ?";
         let text = with_values(sql, &[(-5).into(), Value::Bytes(&[0, 0x27, 0xff]), Value::Null]).expect("no text");
         assert_eq!(text, "UPDATE t SET a = -5, b = x'0027ff' WHERE c = NULL");
+        let many: Vec<u8> = (0..200).collect();
+        let text = with_values("?", &[Value::Bytes(&many)]).expect("no text");
+        assert_eq!(text, format!("x'{}'", many.iter().map(|byte| format!("{byte:02x}")).collect::<String>()));
         assert!(with_values(sql, &["'; DROP TABLE t".into(), 1.into(), 1.into()]).is_err(), "no text ever");
         assert!(with_values(sql, &[1.into()]).is_err());
     }
