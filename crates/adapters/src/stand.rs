@@ -4,7 +4,11 @@ use std::io::{Error, ErrorKind, Result};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable as _;
 
 pub use ports::free_port;
 
@@ -17,12 +21,48 @@ pub const MYSQL_VARIABLE: &str = "JANGBU_TEST_MYSQL";
 /// other tests.
 const LOOK: Duration = Duration::from_millis(50);
 const LOOKS_MAX: u32 = 2_400;
+/// How long the removal of a database waits for whoever uses it, seconds.
+const LOCK_WAIT_S: u32 = 10;
 
-/// A server. Dropped, a private one ends; it also ends when this process is killed.
+/// A server. Dropped, a private one ends, and on one that somebody else runs the databases are removed that it was asked for,
+/// with those whose names begin with theirs. A private one also ends when this process is killed.
 #[derive(Debug)]
 pub struct Server {
     url: String,
-    _keeper: Option<Keeper>,
+    names: Mutex<Vec<String>>,
+    keeper: Option<Keeper>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let names = std::mem::take(self.names.get_mut().unwrap_or_else(PoisonError::into_inner));
+        if self.keeper.is_some() || names.is_empty() {
+            return;
+        }
+        let url = self.url.clone();
+        // A runtime that drops it is not to be waited in.
+        let removed = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(remove(&url, &names)).map_err(Error::other)
+        });
+        if let Ok(Err(e)) = removed.join() {
+            eprintln!("databases for tests stay on the server: {e}");
+        }
+    }
+}
+
+async fn remove(url: &str, names: &[String]) -> mysql_async::Result<()> {
+    let mut conn = Conn::from_url(url).await?;
+    conn.query_drop(format!("SET lock_wait_timeout = {LOCK_WAIT_S}")).await?; // somebody may be at work there
+    for name in names {
+        let like = format!("{}%", name.replace('_', "\\_"));
+        let sql = "SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE ?";
+        let there: Vec<String> = conn.exec(sql, (like,)).await?;
+        for database in there {
+            conn.query_drop(format!("DROP DATABASE `{}`", database.replace('`', "``"))).await?;
+        }
+    }
+    conn.disconnect().await
 }
 
 /// A shell that ends the server, and removes its folder, when it hears nothing of us any more.
@@ -44,7 +84,7 @@ impl Server {
     /// None is named, and MariaDB's programs are not installed or don't start.
     pub fn mysql(under: &Path) -> Result<Server> {
         if let Ok(url) = std::env::var(MYSQL_VARIABLE) {
-            return Ok(Server { url: url.trim_end_matches('/').to_owned(), _keeper: None });
+            return Ok(Server { url: url.trim_end_matches('/').to_owned(), names: Mutex::default(), keeper: None });
         }
         let under = under.canonicalize()?;
         let port = free_port()?;
@@ -53,12 +93,18 @@ impl Server {
         let keeper = Keeper(start(&dir, port)?);
         wait(port, &dir)?;
         let url = format!("mysql://root@127.0.0.1:{port}");
-        Ok(Server { url, _keeper: Some(keeper) })
+        Ok(Server { url, names: Mutex::default(), keeper: Some(keeper) })
     }
 
-    /// The URL of one of its databases.
+    /// Lets its databases be, where somebody else runs it.
+    pub fn keep(&self) {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The URL of one of its databases, which nobody else uses.
     #[must_use]
     pub fn database(&self, name: &str) -> String {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
         format!("{}/{name}", self.url)
     }
 }

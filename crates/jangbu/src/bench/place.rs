@@ -69,6 +69,9 @@ impl Place {
         })?;
         let server = Server::mysql(&dir).map_err(|e| Failure::World(format!("no server to measure: {e}")))?;
         let store = Store::server(&server.database(&namespace.replace('-', "_")));
+        if args.keep {
+            server.keep();
+        }
         let log = LogPlace::Kafka(kafka::Settings {
             servers,
             partitions: PARTITIONS,

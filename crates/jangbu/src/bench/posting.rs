@@ -171,7 +171,11 @@ fn store(args: &Args, dir: &Path) -> Result<(Store, Option<Server>), Failure> {
     }
     let server = Server::mysql(dir).map_err(|e| Failure::World(format!("no server to measure: {e}")))?;
     let prefix = format!("jangbu_bench_{}", std::process::id());
-    Ok((Store::server(&server.database(&prefix)), Some(server)))
+    let store = Store::server(&server.database(&prefix));
+    if args.keep {
+        server.keep();
+    }
+    Ok((store, Some(server)))
 }
 
 /// How many were refused; more than `most` is a failure of the measurement.
