@@ -200,7 +200,7 @@ async fn what_is_not_fit_is_refused_with_its_remedy() {
     let db = open(&url, LIMITS, 1).await;
     let name = url.rsplit('/').next().unwrap();
     let mut tx = db.begin("spoil").await.unwrap();
-    tx.execute(&format!("ALTER DATABASE {name} CHARACTER SET latin1 COLLATE latin1_swedish_ci"), &[]).await.unwrap();
+    tx.execute(&format!("ALTER DATABASE {name} CHARACTER SET latin1 COLLATE latin1_bin"), &[]).await.unwrap();
     drop(tx);
     let refused = mysql::open(&url, LIMITS, clock(), Dice::seeded(1)).await.err().unwrap().to_string();
     assert!(refused.contains("is not fit for a bank") && refused.contains("ALTER DATABASE"), "{refused}");

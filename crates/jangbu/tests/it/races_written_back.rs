@@ -22,7 +22,8 @@ impl Two {
     async fn written_back(&self) -> u64 {
         self.processes[0].ledger.fold().await.unwrap();
         let mut tx = self.processes[0].ledger.db.begin("races").await.unwrap();
-        tx.execute("CREATE TABLE before_it AS SELECT * FROM balance", &[]).await.unwrap();
+        tx.execute("CREATE TABLE before_it LIKE balance", &[]).await.unwrap();
+        tx.execute("INSERT INTO before_it SELECT * FROM balance", &[]).await.unwrap();
         let folded = store::accounts::folded(&mut tx).await.unwrap();
         tx.commit().await.unwrap();
         folded
