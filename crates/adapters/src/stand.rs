@@ -25,7 +25,7 @@ const LOOKS_MAX: u32 = 2_400;
 const LOCK_WAIT_S: u32 = 10;
 
 /// A server. Dropped, a private one ends, and on one that somebody else runs the databases are removed that it was asked for,
-/// with those whose names begin with theirs. A private one also ends when this process is killed.
+/// with those of a service, which have its name after theirs. A private one also ends when this process is killed.
 #[derive(Debug)]
 pub struct Server {
     url: String,
@@ -55,9 +55,9 @@ async fn remove(url: &str, names: &[String]) -> mysql_async::Result<()> {
     let mut conn = Conn::from_url(url).await?;
     conn.query_drop(format!("SET lock_wait_timeout = {LOCK_WAIT_S}")).await?; // somebody may be at work there
     for name in names {
-        let like = format!("{}%", name.replace('_', "\\_"));
-        let sql = "SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE ?";
-        let there: Vec<String> = conn.exec(sql, (like,)).await?;
+        let like = format!("{}\\_%", name.replace('_', "\\_"));
+        let sql = "SELECT schema_name FROM information_schema.schemata WHERE schema_name = ? OR schema_name LIKE ?";
+        let there: Vec<String> = conn.exec(sql, (name, like)).await?;
         for database in there {
             conn.query_drop(format!("DROP DATABASE `{}`", database.replace('`', "``"))).await?;
         }
