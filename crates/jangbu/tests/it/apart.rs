@@ -38,6 +38,7 @@ impl Drop for Apart {
 fn jangbu(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_jangbu"));
     command.args(words).stdin(Stdio::null());
+    command.env_remove("JANGBU_MYSQL_URL"); // whoever has one set up does not say so to these
     command
 }
 
