@@ -9,7 +9,7 @@ use jangbu_adapters::mysql::{self, Limits};
 use jangbu_adapters::stand::Server;
 use jangbu_platform::db::{Db, Fault, Inserted};
 use jangbu_platform::dice::Dice;
-use jangbu_platform::stand::promises::{PROMISES, Place, clock};
+use jangbu_platform::promises::db::{ALL, World, clock};
 
 /// One server for all tests of this program.
 fn server() -> &'static Server {
@@ -45,18 +45,18 @@ async fn open(url: &str, limits: Limits, seed: u64) -> Db {
     mysql::open(url, limits, clock(), Dice::seeded(seed)).await.unwrap()
 }
 
-async fn place(dir: &std::path::Path) -> Place {
+async fn world(dir: &std::path::Path) -> World {
     let url = fresh().await;
-    Place::new(open(&url, LIMITS, 1).await, open(&url, LIMITS, 2).await, dir).await
+    World::new(open(&url, LIMITS, 1).await, open(&url, LIMITS, 2).await, dir).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_keeps_every_promise() {
-    for (name, promise) in PROMISES {
+    for (name, promise) in ALL {
         let begun = std::time::Instant::now();
         let dir = tempfile::tempdir().unwrap();
-        let kept = tokio::time::timeout(PROMISE_WAIT, promise(place(dir.path()).await)).await;
-        kept.unwrap_or_else(|_| panic!("{name} hangs"));
+        let kept = tokio::time::timeout(PROMISE_WAIT, promise(world(dir.path()).await)).await;
+        kept.unwrap_or_else(|_| panic!("{name} hangs")).unwrap();
         eprintln!("{name}: {:?}", begun.elapsed());
     }
 }
@@ -73,11 +73,11 @@ const LOCK: &str = "SELECT v FROM t WHERE id = ? FOR UPDATE";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flow_sees_what_was_committed_since_it_began() {
     let dir = tempfile::tempdir().unwrap();
-    let place = place(dir.path()).await;
-    put(&place.db, &[[1, 10]]).await;
-    let mut early = place.beside.begin("early").await.unwrap();
+    let world = world(dir.path()).await;
+    put(&world.db, &[[1, 10]]).await;
+    let mut early = world.beside.begin("early").await.unwrap();
     assert_eq!(early.query_one("SELECT v FROM t WHERE id = ?", &[1.into()]).await.unwrap().unwrap().int(0), 10);
-    let mut tx = place.db.begin("late").await.unwrap();
+    let mut tx = world.db.begin("late").await.unwrap();
     tx.execute("UPDATE t SET v = ? WHERE id = ?", &[20.into(), 1.into()]).await.unwrap();
     let unlocked = early.query_one("SELECT v FROM t WHERE id = ?", &[1.into()]).await.unwrap().unwrap();
     assert_eq!(unlocked.int(0), 10, "what is not committed is not read");
@@ -89,17 +89,17 @@ async fn a_flow_sees_what_was_committed_since_it_began() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn waits_for_a_row_end_and_so_do_those_for_each_other() {
     let dir = tempfile::tempdir().unwrap();
-    let place = place(dir.path()).await;
-    put(&place.db, &[[1, 0], [2, 0]]).await;
-    let mut holder = place.db.begin("holder").await.unwrap();
+    let world = world(dir.path()).await;
+    put(&world.db, &[[1, 0], [2, 0]]).await;
+    let mut holder = world.db.begin("holder").await.unwrap();
     holder.query(LOCK, &[1.into()]).await.unwrap();
-    let mut waiter = place.beside.begin("waiter").await.unwrap();
+    let mut waiter = world.beside.begin("waiter").await.unwrap();
     let late = waiter.query(LOCK, &[1.into()]).await.unwrap_err();
     assert!(matches!(late, Fault::Conflict(_)) && late.is_busy(), "{late}");
     assert!(waiter.query("SELECT 1", &[]).await.is_err(), "a flow that failed takes nothing more");
     drop(waiter);
 
-    let mut other = place.beside.begin("other").await.unwrap();
+    let mut other = world.beside.begin("other").await.unwrap();
     other.query(LOCK, &[2.into()]).await.unwrap();
     let (first, second) = ([1.into()], [2.into()]);
     let (one, two) = tokio::join!(holder.query(LOCK, &second), other.query(LOCK, &first));
@@ -111,12 +111,12 @@ async fn waits_for_a_row_end_and_so_do_those_for_each_other() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_duplicate_waits_for_the_fate_of_what_stands_before_it() {
     let dir = tempfile::tempdir().unwrap();
-    let place = place(dir.path()).await;
+    let world = world(dir.path()).await;
     for (commits, want) in [(true, Inserted::Duplicate), (false, Inserted::New)] {
         let id = i64::from(commits);
-        let mut first = place.db.begin("first").await.unwrap();
+        let mut first = world.db.begin("first").await.unwrap();
         let _ = first.insert("INSERT INTO t (id, v) VALUES (?*)", &[id.into(), 1.into()]).await.unwrap();
-        let beside = place.beside.clone();
+        let beside = world.beside.clone();
         let second = tokio::spawn(async move {
             let mut tx = beside.begin("second").await.unwrap();
             let put = tx.insert("INSERT INTO t (id, v) VALUES (?*)", &[id.into(), 2.into()]).await.unwrap();

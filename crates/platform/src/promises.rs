@@ -1,6 +1,7 @@
 //! What engines promise, as suites that every engine is put through: the embedded ones by this crate's tests, those on
 //! servers by the tests of their own crate. Not for running a bank.
 
+pub mod db;
 pub mod kv;
 pub mod log;
 

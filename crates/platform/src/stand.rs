@@ -2,7 +2,6 @@
 //! by hand. Not for running a bank: nothing here relays, consumes or looks for work by itself.
 
 pub mod drill;
-pub mod promises;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::future::BoxFuture;
 use jangbu_kernel::id::EventId;
 
-use super::{Place, count};
+use super::{World, count};
 use crate::consumer::{Consumer, Handler, Redriven, Reject, Sweep, letters};
 use crate::db::{Db, Event, Fault, Inserted, Tx, Value};
 use crate::relay::{self, Outbox};
@@ -34,8 +34,8 @@ impl Handler for Adder {
     }
 }
 
-pub(super) async fn they_arrive_once_in_effect_and_a_bad_one_is_parked_with_those_behind_it(place: Place) {
-    let (db, log) = (place.db.clone(), place.log.clone());
+pub(super) async fn they_arrive_once_in_effect_and_a_bad_one_is_parked_with_those_behind_it(world: World) {
+    let (db, log) = (world.db.clone(), world.log.clone());
     let mut tx = db.begin("emit").await.unwrap();
     for (key, payload) in [("a", "1"), ("b", "bad"), ("a", "2"), ("b", "3"), ("c", "4")] {
         tx.emit("things", key, "thing.v1", payload.into());
@@ -66,15 +66,15 @@ pub(super) async fn they_arrive_once_in_effect_and_a_bad_one_is_parked_with_thos
     assert_eq!(letters::parked_count(&mut tx).await.unwrap(), 0);
 }
 
-pub(super) async fn an_event_waits_for_a_store_that_is_away(place: Place) {
+pub(super) async fn an_event_waits_for_a_store_that_is_away(world: World) {
     let handler = Arc::new(Adder(AtomicUsize::new(0)));
-    let group = Consumer { group: "g", topics: vec!["deeds".into()], db: place.db.clone(), handler: handler.clone() };
-    place.log.append(&[deed(1, "a", "away"), deed(2, "a", "2")]).await.unwrap();
-    assert!(matches!(group.drain(&place.log).await, Err(Fault::Unavailable(_))));
-    assert_eq!(letters::parked_count(&mut place.db.read("letters").await.unwrap()).await.unwrap(), 0, "none is parked");
+    let group = Consumer { group: "g", topics: vec!["deeds".into()], db: world.db.clone(), handler: handler.clone() };
+    world.log.append(&[deed(1, "a", "away"), deed(2, "a", "2")]).await.unwrap();
+    assert!(matches!(group.drain(&world.log).await, Err(Fault::Unavailable(_))));
+    assert_eq!(letters::parked_count(&mut world.db.read("letters").await.unwrap()).await.unwrap(), 0, "none is parked");
     handler.0.store(1, Ordering::SeqCst);
-    assert_eq!(group.drain(&place.log).await.unwrap(), 2);
-    assert_eq!(count(&place.db).await, 2);
+    assert_eq!(group.drain(&world.log).await.unwrap(), 2);
+    assert_eq!(count(&world.db).await, 2);
 }
 
 /// Notes each event of topic "deeds" in the order of arrival; refuses payloads that begin with "bad" until healed.
@@ -135,8 +135,8 @@ pub fn notes(db: &Db) -> (Consumer, Arc<Notes>) {
     (group, handler)
 }
 
-pub(super) async fn one_bad_event_among_many_costs_few_tries_and_repeats_cost_none_twice(place: Place) {
-    let (db, log) = (place.db.clone(), place.log.clone());
+pub(super) async fn one_bad_event_among_many_costs_few_tries_and_repeats_cost_none_twice(world: World) {
+    let (db, log) = (world.db.clone(), world.log.clone());
     let (group, handler) = notes(&db);
     let events: Vec<Event> = (0..1_000)
         .map(|n| deed(n, if n == 700 { "b" } else { "a" }, &format!("{}{n}", if n == 700 { "bad" } else { "" })))
@@ -150,8 +150,8 @@ pub(super) async fn one_bad_event_among_many_costs_few_tries_and_repeats_cost_no
     assert!(calls < 30, "{calls} tries");
 }
 
-pub(super) async fn a_redrive_keeps_the_order_of_a_key_while_its_events_go_on_coming(place: Place) {
-    let (db, log) = (place.db.clone(), place.log.clone());
+pub(super) async fn a_redrive_keeps_the_order_of_a_key_while_its_events_go_on_coming(world: World) {
+    let (db, log) = (world.db.clone(), world.log.clone());
     let (group, handler) = notes(&db);
     let stop = Stop::default();
     let running = tokio::spawn(group.clone().run(log.clone(), stop.clone()));
@@ -186,8 +186,8 @@ pub(super) async fn a_redrive_keeps_the_order_of_a_key_while_its_events_go_on_co
     assert_eq!(parked().await, 0);
 }
 
-pub(super) async fn those_taken_long_ago_are_forgotten(place: Place) {
-    let (db, log) = (place.db.clone(), place.log.clone());
+pub(super) async fn those_taken_long_ago_are_forgotten(world: World) {
+    let (db, log) = (world.db.clone(), world.log.clone());
     let (group, _) = notes(&db);
     let inbox = async || db.read("inbox").await.unwrap().query("SELECT event_id FROM inbox", &[]).await.unwrap().len();
     log.append(&(0..1_500).map(|n| deed(n, "k", &n.to_string())).collect::<Vec<_>>()).await.unwrap();

@@ -1,5 +1,4 @@
-//! What a database promises to flows, whichever engine stands behind it, as functions that fail loudly: every engine's
-//! tests run all of them.
+//! What a database promises to flows, whichever engine stands behind it.
 #![allow(clippy::unwrap_used)]
 
 pub mod events;
@@ -8,9 +7,10 @@ mod values;
 
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt as _;
 use jangbu_kernel::time::Timestamp;
 
+use super::Promise;
 use crate::clock::ManualClock;
 use crate::db::{Answer, Db, Fault, Inserted, Key, Recall};
 use crate::dice::Dice;
@@ -29,7 +29,7 @@ pub const TABLES: &[Migration] = &[Migration {
 
 /// Where promises are tried: an empty database on an engine.
 #[derive(Clone)]
-pub struct Place {
+pub struct World {
     /// The database, with [`TABLES`].
     pub db: Db,
     /// The same as another process has it open; where the engine knows but one owner, the same.
@@ -38,32 +38,29 @@ pub struct Place {
     pub log: Log,
 }
 
-/// The clock of such a place.
+/// The clock of such a world.
 #[must_use]
 pub fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000)))
 }
 
-impl Place {
-    /// A place on databases just opened; its log lies in `dir`.
+impl World {
+    /// A world of databases just opened; its log lies in `dir`.
     ///
     /// # Panics
     /// The tables can't be made.
-    pub async fn new(db: Db, beside: Db, dir: &std::path::Path) -> Place {
+    pub async fn new(db: Db, beside: Db, dir: &std::path::Path) -> World {
         let (one, two) = tokio::join!(migrate::apply(&db, TABLES), migrate::apply(&beside, TABLES));
         assert_eq!(one.unwrap().len() + two.unwrap().len(), 2, "of two processes one makes the tables");
         let log = Log::open_embedded(&dir.join("log.db"), clock(), Dice::seeded(2)).await.unwrap();
-        Place { db, beside, log }
+        World { db, beside, log }
     }
 }
-
-/// A promise: its name, and what tries it.
-pub type Promise = (&'static str, fn(Place) -> BoxFuture<'static, ()>);
 
 macro_rules! promises {
     ($($path:path),* $(,)?) => {
         /// All of them.
-        pub const PROMISES: &[Promise] = &[$((stringify!($path), |place| Box::pin($path(place)))),*];
+        pub const ALL: &[Promise<World>] = &[$((stringify!($path), |world| $path(world).map(Ok).boxed())),*];
     };
 }
 
@@ -90,8 +87,8 @@ async fn count(db: &Db) -> i64 {
     db.read("count").await.unwrap().query_one("SELECT COUNT(*) FROM t", &[]).await.unwrap().unwrap().int(0)
 }
 
-async fn a_unit_of_work_is_whole_or_nothing(place: Place) {
-    let db = place.db.clone();
+async fn a_unit_of_work_is_whole_or_nothing(world: World) {
+    let db = world.db.clone();
     assert_eq!(migrate::check(&db, TABLES).await.unwrap(), Schema::Current);
     let other = [Migration { sql: "CREATE TABLE u (id BIGINT);\n", ..TABLES[0] }];
     assert!(matches!(migrate::check(&db, &other).await.unwrap(), Schema::Foreign(_)));
@@ -142,8 +139,8 @@ async fn a_unit_of_work_is_whole_or_nothing(place: Place) {
     assert_eq!(count(&db).await, 1);
 }
 
-async fn flows_that_meet_share_a_flush_and_each_stands_alone(place: Place) {
-    let db = place.db.clone();
+async fn flows_that_meet_share_a_flush_and_each_stands_alone(world: World) {
+    let db = world.db.clone();
     let flow = |id: i64| {
         let db = db.clone();
         tokio::spawn(async move {
@@ -171,8 +168,8 @@ async fn flows_that_meet_share_a_flush_and_each_stands_alone(place: Place) {
     assert!(stored >= committed && stored <= 200, "{stored} stored, {committed} answered");
 }
 
-async fn a_key_gives_its_answer_again(place: Place) {
-    let db = place.db.clone();
+async fn a_key_gives_its_answer_again(world: World) {
+    let db = world.db.clone();
     let key = Key { caller: "operator:a".into(), key: "k".into() };
     let answer = Answer { status: 201, body: "{}".into() };
     let mut tx = db.begin("first").await.unwrap();
@@ -188,7 +185,7 @@ async fn a_key_gives_its_answer_again(place: Place) {
 
 /// Two processes that bring one schema up at once; and one that was left in the middle, where the engine can't take
 /// changes of the schema back.
-async fn a_schema_goes_on_where_it_was_left(place: Place) {
+async fn a_schema_goes_on_where_it_was_left(world: World) {
     let all = [
         TABLES[0],
         Migration {
@@ -197,25 +194,25 @@ async fn a_schema_goes_on_where_it_was_left(place: Place) {
             sql: "CREATE TABLE one (id BIGINT NOT NULL PRIMARY KEY);\nCREATE TABLE two (id BIGINT NOT NULL PRIMARY KEY);\n",
         },
     ];
-    if !place.db.rolls_schema_back() {
+    if !world.db.rolls_schema_back() {
         // As if it had been killed between making the first table and noting that.
         for sql in [
             "REPLACE INTO schema_step (id, version, step) VALUES (1, 2, 0)",
             "CREATE TABLE one (id BIGINT NOT NULL PRIMARY KEY)",
         ] {
-            let mut tx = place.db.begin("killed").await.unwrap();
+            let mut tx = world.db.begin("killed").await.unwrap();
             tx.execute(sql, &[]).await.unwrap();
             tx.commit().await.unwrap();
         }
     }
-    assert_eq!(migrate::check(&place.db, &all).await.unwrap(), Schema::Behind(vec![2]));
-    let (one, two) = tokio::join!(migrate::apply(&place.db, &all), migrate::apply(&place.beside, &all));
+    assert_eq!(migrate::check(&world.db, &all).await.unwrap(), Schema::Behind(vec![2]));
+    let (one, two) = tokio::join!(migrate::apply(&world.db, &all), migrate::apply(&world.beside, &all));
     let applied = [one.unwrap(), two.unwrap()].concat();
     assert_eq!(applied, [2], "by one of them");
-    let mut tx = place.db.begin("use").await.unwrap();
+    let mut tx = world.db.begin("use").await.unwrap();
     let _ = tx.insert("INSERT INTO two (id) VALUES (?*)", &[1.into()]).await.unwrap();
     tx.commit().await.unwrap();
     // A table that somebody else made is not taken for ours.
     let third = Migration { version: 3, name: "third", sql: "CREATE TABLE two (id BIGINT NOT NULL PRIMARY KEY);\n" };
-    assert!(migrate::apply(&place.db, &[all[0], all[1], third]).await.is_err());
+    assert!(migrate::apply(&world.db, &[all[0], all[1], third]).await.is_err());
 }
