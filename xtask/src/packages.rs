@@ -1,5 +1,6 @@
 //! Programs that chores need: whether they are here, and how they get here on Debian and Ubuntu.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -10,10 +11,22 @@ static INSTALLING: Mutex<()> = Mutex::new(());
 /// Where a program is: on the path, or where servers are kept that only root's path shows.
 #[must_use]
 pub fn find(program: &str) -> Option<PathBuf> {
+    dirs().into_iter().find_map(|dir| Some(dir.join(program)).filter(|file| file.is_file()))
+}
+
+/// A path on which everything is that [`find`] finds.
+///
+/// # Panics
+/// Never: what was split can be joined.
+#[must_use]
+pub fn path() -> OsString {
+    std::env::join_paths(dirs()).expect("none of them has a separator in its name")
+}
+
+fn dirs() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let beside = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
-    let mut dirs = std::env::split_paths(&path).chain(beside);
-    dirs.find_map(|dir| Some(dir.join(program)).filter(|file| file.is_file()))
+    std::env::split_paths(&path).chain(beside).collect()
 }
 
 /// Is there such a program?
